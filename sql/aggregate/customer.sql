@@ -1,0 +1,27 @@
+-- What each customer ordered, up to the run date.
+--
+-- Grain:  a customer with at least one order
+-- Inputs: line
+-- Formula: a refund (clean.returns = "net") adds its amount and is no order; a customer with refunds alone is left out.
+WITH summarised AS (
+    SELECT
+        customer_id,
+        customer_orders(
+            CASE WHEN NOT is_refund THEN order_id END,
+            CASE WHEN NOT is_refund THEN CAST(order_ts AS DATE) END,
+            amount
+        ) AS summary
+    FROM line
+    WHERE customer_id IS NOT NULL
+    GROUP BY customer_id
+)
+
+SELECT
+    customer_id,
+    summary['first_order_date'] AS first_order_date,
+    summary['last_order_date'] AS last_order_date,
+    summary['orders'] AS orders,
+    summary['active_days'] AS active_days,
+    summary['monetary'] AS monetary
+FROM summarised
+WHERE summary['orders'] > 0

@@ -1,0 +1,14 @@
+-- Scores lie from 1 to $bins, scaled values and the loyalty score from 0 to 1, and the cell repeats the scores.
+SELECT *
+FROM customer_rfm
+WHERE
+    (
+        recency_score BETWEEN 1 AND CAST($bins AS BIGINT)
+        AND frequency_score BETWEEN 1 AND CAST($bins AS BIGINT)
+        AND monetary_score BETWEEN 1 AND CAST($bins AS BIGINT)
+        AND recency_scaled BETWEEN 0 AND 1
+        AND frequency_scaled BETWEEN 0 AND 1
+        AND monetary_scaled BETWEEN 0 AND 1
+        AND loyalty_score BETWEEN 0 AND 1
+        AND rfm_cell = concat(recency_score, frequency_score, monetary_score)
+    ) IS NOT TRUE

@@ -1,0 +1,6 @@
+-- The segments' shares of customers and of revenue add up to 1 (revenue: unless there is none).
+SELECT
+    sum(customer_share) AS customer_share,
+    sum(revenue_share) AS revenue_share
+FROM rfm_segments
+HAVING abs(sum(customer_share) - 1) > 1e-9 OR abs(sum(revenue_share) - 1) > 1e-9

@@ -1,0 +1,18 @@
+-- The thresholds count the customers of each score, and all of them.
+WITH scored AS (
+    SELECT 'recency' AS dimension, recency_score AS score FROM customer_rfm
+    UNION ALL
+    SELECT 'frequency', frequency_score FROM customer_rfm
+    UNION ALL
+    SELECT 'monetary', monetary_score FROM customer_rfm
+),
+
+counted AS (
+    SELECT dimension, score, count(*) AS customers FROM scored GROUP BY dimension, score
+)
+
+SELECT *
+FROM counted
+FULL OUTER JOIN rfm_thresholds
+    ON counted.dimension = rfm_thresholds.dimension AND counted.score = rfm_thresholds.score
+WHERE coalesce(counted.customers, 0) IS DISTINCT FROM rfm_thresholds.customers

@@ -1,0 +1,23 @@
+-- Each order line as read, with the reason why it is left out, if any: the first that applies, in the order below.
+--
+-- Grain:      an order line (with duplicates = 'drop': a distinct line and how many copies of it there are)
+-- Inputs:     order_line (registered from the source: our columns, typed, beside the verdicts of the user's predicates)
+-- Parameters: $run_end   timestamp, the first moment after the run date; null where dates are not mapped
+--             $returns   'exclude', 'net' or 'keep'
+--             $unpriced  'keep' or 'exclude'
+SELECT
+    order_id,
+    item_id,
+    customer_id,
+    order_ts,
+    amount,
+    copies,
+    is_return AND $returns = 'net' AS is_refund,
+    CASE
+        WHEN NOT passes_filter THEN 'filtered'
+        WHEN invalid_column IS NOT NULL THEN concat('invalid_', invalid_column)
+        WHEN order_ts >= $run_end THEN 'after_run_date'
+        WHEN is_return AND $returns = 'exclude' THEN 'return'
+        WHEN $unpriced = 'exclude' AND coalesce(unit_price, amount, 0) = 0 THEN 'unpriced'
+    END AS left_out_as
+FROM order_line

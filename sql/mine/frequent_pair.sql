@@ -1,0 +1,21 @@
+-- The frequent itemsets of length 2, counted without writing out all candidate pairs.
+--
+-- Grain:      a frequent pair
+-- Inputs:     basket, item
+-- Parameters: $min_support_count
+WITH counted AS (
+    SELECT unnest(pair_counts(items, CAST($min_support_count AS BIGINT))) AS pair
+    FROM basket
+)
+
+SELECT
+    row_number() OVER (ORDER BY pair['first'], pair['second']) - 1 AS itemset_number,
+    CAST(pair['first'] AS BIGINT) AS prefix_number,
+    pair['second'] AS last_item,
+    last.item_id AS last_item_id,
+    make_array(pair['first'], pair['second']) AS items,
+    make_array(leading.item_id, last.item_id) AS itemset,
+    pair['support_count'] AS support_count
+FROM counted
+INNER JOIN item AS leading ON counted.pair['first'] = leading.item
+INNER JOIN item AS last ON counted.pair['second'] = last.item

@@ -1,0 +1,7 @@
+-- The scored customers, as published.
+--
+-- Grain:  a customer
+-- Inputs: scored_customer
+SELECT *
+FROM scored_customer
+ORDER BY customer_id

@@ -1,0 +1,28 @@
+-- Every frequent itemset split in two: one item as consequent, the others as antecedent.
+--
+-- Grain:  an itemset of at least two items and one of its items
+-- Inputs: itemset_support
+WITH long_itemset AS (
+    SELECT
+        items,
+        itemset,
+        support_count,
+        CAST(array_length(items) AS BIGINT) AS length
+    FROM itemset_support
+    WHERE array_length(items) >= 2
+),
+
+placed AS (
+    SELECT
+        *,
+        unnest(range(1, length + 1)) AS place
+    FROM long_itemset
+)
+
+SELECT
+    array_concat(array_slice(items, 1, place - 1), array_slice(items, place + 1, length)) AS antecedent_items,
+    array_slice(items, place, place) AS consequent_items,
+    array_concat(array_slice(itemset, 1, place - 1), array_slice(itemset, place + 1, length)) AS antecedents,
+    array_slice(itemset, place, place) AS consequents,
+    support_count
+FROM placed

@@ -1,0 +1,191 @@
+//! The one error type: what went wrong, where, and what the exit code should say about a retry.
+
+use std::fmt;
+
+use datafusion::error::DataFusionError;
+use datafusion::object_store;
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What kind of failure it is; decides the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// Arguments or configuration that cannot work.
+    Config,
+    /// The input does not have the shape that the configuration says.
+    Schema,
+    /// The input is missing or cannot be read.
+    Input,
+    /// The input holds values that cannot be used.
+    Value,
+    /// A configured limit was passed.
+    Limit,
+    /// Something outside failed; the same command may work later.
+    External,
+    /// No line is left to work on.
+    Empty,
+    /// Another run of the same date, with other inputs, was published first.
+    Conflict,
+    /// The results broke an audit; a fault of ours or of the data, never published.
+    Audit,
+    /// A mistake of ours.
+    Internal,
+}
+
+impl ErrorKind {
+    /// The process's exit code: 1 when a retry may help, 2 when it cannot, 3 when another run won.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Config | Self::Schema | Self::Input | Self::Value | Self::Limit => 2,
+            Self::Conflict => 3,
+            Self::External | Self::Empty | Self::Audit | Self::Internal => 1,
+        }
+    }
+}
+
+/// An error with its kind, a sentence, the places it concerns and what caused it.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    context: Vec<(&'static str, String)>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), context: Vec::new(), source: None }
+    }
+
+    pub fn config(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Config, message)
+    }
+
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Internal, message)
+    }
+
+    /// Names a place the error concerns: a file, a key, a column.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
+        self.context.push((name, value.to_string()));
+        self
+    }
+
+    #[must_use]
+    pub fn caused_by(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+/// One line: the message, its places in brackets, then its cause.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if !self.context.is_empty() {
+            let places: Vec<String> =
+                self.context.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            write!(f, " [{}]", places.join("; "))?;
+        }
+        if let Some(source) = &self.source {
+            let cause = source.to_string();
+            write!(f, ": {}", cause.lines().map(str::trim).collect::<Vec<_>>().join(" "))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl From<Error> for DataFusionError {
+    fn from(error: Error) -> Self {
+        Self::External(Box::new(error))
+    }
+}
+
+/// The engine's errors, sorted by whether repeating the same command can help.
+impl From<DataFusionError> for Error {
+    fn from(error: DataFusionError) -> Self {
+        let (kind, message) = match error.find_root() {
+            DataFusionError::External(source) => match source.downcast_ref::<Self>() {
+                Some(own) => {
+                    return Self { kind: own.kind, message: own.to_string(), context: vec![], source: None };
+                }
+                None => (ErrorKind::External, "the query failed"),
+            },
+            DataFusionError::ObjectStore(source) => return store_error(source),
+            DataFusionError::ParquetError(_) => {
+                (ErrorKind::Input, "a Parquet file cannot be read; it may be truncated, corrupt or no Parquet")
+            }
+            DataFusionError::ArrowError(_, _) => (ErrorKind::Input, "the data cannot be read"),
+            DataFusionError::ResourcesExhausted(_) => {
+                (ErrorKind::Limit, "out of memory; raise engine.memory_limit or lower engine.target_partitions")
+            }
+            DataFusionError::SQL(_, _) | DataFusionError::Plan(_) | DataFusionError::SchemaError(_, _) => {
+                (ErrorKind::Schema, "the query cannot be planned")
+            }
+            DataFusionError::Execution(_) => (ErrorKind::Value, "the query failed on the data"),
+            DataFusionError::IoError(_) => (ErrorKind::External, "input or output failed"),
+            _ => (ErrorKind::Internal, "the engine failed"),
+        };
+        Self::new(kind, message).caused_by(error.strip_backtrace())
+    }
+}
+
+impl From<object_store::Error> for Error {
+    fn from(error: object_store::Error) -> Self {
+        store_error(&error)
+    }
+}
+
+impl From<datafusion::parquet::errors::ParquetError> for Error {
+    fn from(error: datafusion::parquet::errors::ParquetError) -> Self {
+        DataFusionError::from(error).into()
+    }
+}
+
+impl From<datafusion::arrow::error::ArrowError> for Error {
+    fn from(error: datafusion::arrow::error::ArrowError) -> Self {
+        DataFusionError::from(error).into()
+    }
+}
+
+fn store_error(error: &object_store::Error) -> Error {
+    let (kind, message) = match error {
+        object_store::Error::NotFound { .. } => (ErrorKind::Input, "not found"),
+        object_store::Error::InvalidPath { .. } => (ErrorKind::Input, "not a valid path"),
+        _ => (ErrorKind::External, "the object store failed"),
+    };
+    Error::new(kind, message).caused_by(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_as_one_line_with_places_and_cause() {
+        let error = Error::config("no such key").with("file", "a.toml").caused_by("line 1\n  line 2");
+        assert_eq!(error.to_string(), "no such key [file: a.toml]: line 1 line 2");
+    }
+
+    #[test]
+    fn an_error_of_ours_survives_the_engine() {
+        let through = Error::from(DataFusionError::from(Error::new(ErrorKind::Limit, "too many")).context("while counting"));
+        assert_eq!((through.kind(), through.to_string().as_str()), (ErrorKind::Limit, "too many"));
+    }
+}

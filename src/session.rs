@@ -1,0 +1,40 @@
+//! The only place that builds an engine's session: nothing else knows which engine runs.
+
+use std::sync::Arc;
+
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use crate::config::Engine;
+use crate::error::Result;
+use crate::{udaf, udf};
+
+/// A session of the embedded engine: our functions, case-sensitive names, spilling beyond the memory limit.
+///
+/// # Errors
+/// When the spill folder cannot be used.
+pub fn embedded(engine: &Engine) -> Result<SessionContext> {
+    let mut config = SessionConfig::new().with_batch_size(engine.batch_size).with_information_schema(true);
+    if engine.target_partitions > 0 {
+        config = config.with_target_partitions(engine.target_partitions);
+    }
+    // Column names of the user's files keep their case.
+    config.options_mut().sql_parser.enable_ident_normalization = false;
+
+    let pool = TrackConsumersPool::new(FairSpillPool::new(engine.memory_limit), NAMED_CONSUMERS);
+    let spill = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![engine.spill_dir.clone()]));
+    let runtime =
+        RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_disk_manager_builder(spill).build_arc()?;
+
+    let state = SessionStateBuilder::new_with_default_features().with_config(config).with_runtime_env(runtime).build();
+    let context = SessionContext::new_with_state(state);
+    udaf::all().into_iter().for_each(|function| context.register_udaf(function.as_ref().clone()));
+    udf::all().into_iter().for_each(|function| context.register_udf(function.as_ref().clone()));
+    Ok(context)
+}
+
+/// How many of the largest consumers an out-of-memory error names.
+const NAMED_CONSUMERS: std::num::NonZeroUsize = std::num::NonZeroUsize::new(3).unwrap();

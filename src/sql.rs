@@ -1,0 +1,154 @@
+//! The SQL files by name and stage, and their parameters.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::{DataFrame, SessionContext};
+
+use crate::error::{Error, Result};
+
+/// One file of `sql/`: a `SELECT` whose name is the relation's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SqlFile {
+    pub stage: &'static str,
+    pub name: &'static str,
+    pub text: &'static str,
+}
+
+macro_rules! sql_files {
+    ($($stage:literal: [$($name:literal),* $(,)?]),* $(,)?) => {
+        /// Every file of `sql/`, in the order of the stages.
+        pub const FILES: &[SqlFile] = &[$($(
+            SqlFile { stage: $stage, name: $name, text: include_str!(concat!("../sql/", $stage, "/", $name, ".sql")) },
+        )*)*];
+    };
+}
+
+sql_files! {
+    "clean": ["checked_line", "invalid_line", "line", "line_count"],
+    "aggregate": ["basket", "basket_count", "customer"],
+    "mine": [
+        "item", "frequent_item", "frequent_pair", "candidate", "candidate_count", "frequent_candidate",
+        "frequent_itemsets",
+    ],
+    "score": [
+        "segment_grid", "scored_customer", "customer_rfm", "rfm_segments", "rfm_thresholds",
+        "rule_split", "rule_extension", "confident_rule", "association_rules", "rule_items", "run_summary",
+    ],
+    "audit": [
+        "customer_key", "customer_scores", "customer_group", "segment_shares", "segment_totals", "threshold_customers",
+        "itemset_key", "itemset_support", "itemset_subsets", "rule_key", "rule_counts", "rule_measures", "rule_sides",
+        "rule_item_sides", "summary_key", "summary_lines",
+    ],
+    "query": ["segments", "strongest_rules"],
+}
+
+/// The file of that name.
+///
+/// # Errors
+/// When there is none, which is a mistake of ours.
+pub fn file(name: &str) -> Result<&'static SqlFile> {
+    FILES
+        .iter()
+        .find(|file| file.name == name)
+        .ok_or_else(|| Error::internal(format!("there is no SQL file named {name}")))
+}
+
+/// The files of a stage.
+pub fn files_of(stage: &str) -> impl Iterator<Item = &'static SqlFile> + '_ {
+    FILES.iter().filter(move |file| file.stage == stage)
+}
+
+/// Parameter values by name; each file takes those that it names.
+#[derive(Debug, Clone, Default)]
+pub struct Parameters(BTreeMap<String, ScalarValue>);
+
+impl Parameters {
+    pub fn set(&mut self, name: &str, value: impl Into<ScalarValue>) {
+        self.0.insert(name.to_owned(), value.into());
+    }
+
+    /// The values of the parameters that a plan names.
+    fn of(&self, plan: &LogicalPlan) -> Result<BTreeMap<String, ScalarValue>> {
+        let named = plan.get_parameter_names()?;
+        named
+            .into_iter()
+            .map(|placeholder| {
+                let name = placeholder.trim_start_matches('$').to_owned();
+                let value = self.0.get(&name).cloned();
+                value.map(|value| (name.clone(), value)).ok_or_else(|| {
+                    Error::internal(format!("no value for the parameter ${name}"))
+                })
+            })
+            .collect()
+    }
+}
+
+/// A file planned with its parameters bound.
+#[derive(Debug)]
+pub struct Bound {
+    pub frame: DataFrame,
+    pub parameters: BTreeMap<String, ScalarValue>,
+}
+
+/// One line: each parameter with its value.
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let values: Vec<String> = self.parameters.iter().map(|(name, value)| format!("${name} = {value}")).collect();
+        f.write_str(&values.join(", "))
+    }
+}
+
+/// Plans a file's `SELECT` over what is registered in the context.
+///
+/// # Errors
+/// When it does not plan: a relation or parameter that it needs is missing.
+pub async fn bind(context: &SessionContext, file: &SqlFile, parameters: &Parameters) -> Result<Bound> {
+    let in_file = |error: Error| error.with("sql", format!("{}/{}.sql", file.stage, file.name));
+    let plan = context.state().create_logical_plan(file.text).await.map_err(|error| in_file(error.into()))?;
+    let values = parameters.of(&plan).map_err(in_file)?;
+    let frame = DataFrame::new(context.state(), plan);
+    let frame = if values.is_empty() {
+        frame
+    } else {
+        let values: Vec<(&str, ScalarValue)> =
+            values.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        frame.with_param_values(values).map_err(|error| in_file(error.into()))?
+    };
+    Ok(Bound { frame, parameters: values })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_folder_is_listed_once() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
+        let mut found = BTreeSet::new();
+        for stage in std::fs::read_dir(root).unwrap() {
+            let stage = stage.unwrap().path();
+            for file in std::fs::read_dir(&stage).unwrap() {
+                let name = |path: &std::path::Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
+                found.insert((name(&stage), name(&file.unwrap().path())));
+            }
+        }
+        let listed: BTreeSet<_> =
+            FILES.iter().map(|file| (file.stage.to_owned(), file.name.to_owned())).collect();
+        assert_eq!(listed, found);
+        let names: BTreeSet<_> = FILES.iter().map(|file| file.name).collect();
+        assert_eq!(names.len(), FILES.len(), "a relation has one file");
+    }
+
+    #[test]
+    fn every_file_opens_with_a_header_that_names_its_grain() {
+        for file in FILES.iter().filter(|file| file.stage != "audit") {
+            let header: Vec<&str> = file.text.lines().take_while(|line| line.starts_with("--")).collect();
+            assert!(header.iter().any(|line| line.contains("Grain:")), "{}/{}", file.stage, file.name);
+        }
+    }
+}

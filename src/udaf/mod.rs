@@ -1,0 +1,67 @@
+//! The aggregates that SQL alone would do slowly or not exactly, one a file.
+//!
+//! Each is exact, mergeable in any order, and takes its parameters as literal arguments, because only an aggregate's
+//! name travels to another process.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, BooleanArray, ListArray};
+use datafusion::arrow::buffer::OffsetBuffer;
+use datafusion::arrow::datatypes::{DataType, Field};
+use datafusion::common::{Result, exec_datafusion_err, plan_err};
+use datafusion::logical_expr::AggregateUDF;
+
+mod basket;
+mod candidate_counts;
+mod candidates;
+mod customer_orders;
+mod grouped_sets;
+mod interner;
+mod pair_counts;
+mod single_group;
+
+pub use candidates::Candidates;
+
+/// All our aggregates, to be registered wherever a plan is made or run.
+#[must_use]
+pub fn all() -> Vec<Arc<AggregateUDF>> {
+    vec![
+        Arc::new(AggregateUDF::from(basket::Basket::default())),
+        Arc::new(AggregateUDF::from(candidate_counts::CandidateCounts::default())),
+        Arc::new(AggregateUDF::from(customer_orders::CustomerOrders::default())),
+        Arc::new(AggregateUDF::from(pair_counts::PairCounts::default())),
+    ]
+}
+
+/// Whether an aggregate's `FILTER` lets a row in; a null is not true.
+fn passes(filter: Option<&BooleanArray>, row: usize) -> bool {
+    filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
+}
+
+/// Offsets of a list array, whose values must number no more than `i32::MAX`.
+fn list_offsets(offsets: &[usize]) -> Result<OffsetBuffer<i32>> {
+    let offsets: Vec<i32> = offsets
+        .iter()
+        .map(|offset| i32::try_from(*offset))
+        .collect::<Result<_, _>>()
+        .map_err(|_| exec_datafusion_err!("more than {} values in one batch of lists; raise engine.target_partitions", i32::MAX))?;
+    Ok(OffsetBuffer::new(offsets.into()))
+}
+
+/// Where a row's values stand in a list array; nowhere when the row is null.
+fn list_range(lists: &ListArray, row: usize) -> std::ops::Range<usize> {
+    if lists.is_null(row) {
+        return 0..0;
+    }
+    lists.value_offsets()[row] as usize..lists.value_offsets()[row + 1] as usize
+}
+
+/// The type of a basket argument, a list of item codes, or the reason why an argument is none.
+fn as_basket_type(function: &str, argument: &DataType) -> Result<DataType> {
+    match argument {
+        DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(_, _) | DataType::Null => {
+            Ok(DataType::List(Arc::new(Field::new_list_field(DataType::UInt32, true))))
+        }
+        other => plan_err!("{function} takes a list of item codes, not {other}"),
+    }
+}
