@@ -1,7 +1,19 @@
 //! regulars
+pub mod audit;
+pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod error;
+pub mod job;
+pub mod location;
+pub mod pipeline;
+pub mod publish;
+pub mod query;
+pub mod sample;
 pub mod session;
+pub mod source;
 pub mod sql;
+pub mod steps;
+pub mod tables;
 pub mod udaf;
 pub mod udf;

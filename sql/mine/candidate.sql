@@ -41,7 +41,7 @@ infrequent AS (
 )
 
 SELECT
-    row_number() OVER (ORDER BY joined.prefix_number, joined.last_item) - 1 AS itemset_number,
+    CAST(row_number() OVER (ORDER BY joined.prefix_number, joined.last_item) AS BIGINT) - 1 AS itemset_number,
     joined.*
 FROM joined
 LEFT ANTI JOIN infrequent

@@ -9,7 +9,7 @@ WITH counted AS (
 )
 
 SELECT
-    row_number() OVER (ORDER BY pair['first'], pair['second']) - 1 AS itemset_number,
+    CAST(row_number() OVER (ORDER BY pair['first'], pair['second']) AS BIGINT) - 1 AS itemset_number,
     CAST(pair['first'] AS BIGINT) AS prefix_number,
     pair['second'] AS last_item,
     last.item_id AS last_item_id,

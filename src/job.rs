@@ -1,0 +1,177 @@
+//! The job: source, stages, audits and publication as one; what `run`, `check` and `explain` do.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use chrono::NaiveDate;
+use datafusion::prelude::{DataFrame, SessionContext};
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::location::Location;
+use crate::publish::{self, Attempt, Commit, Place, Published};
+use crate::source::{self, Source};
+use crate::steps::{Discard, Explained, Mode, Progress, Steps};
+use crate::{audit, pipeline, session};
+
+/// What `run` says when it is done; with `--json` its one line.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// `published`, `unchanged` (the same was published before) or `dry_run`.
+    pub status: &'static str,
+    pub version: &'static str,
+    pub run_date: NaiveDate,
+    pub generation: Option<u64>,
+    pub tables: BTreeMap<String, TableReport>,
+    pub seconds: f64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct TableReport {
+    pub rows: u64,
+    pub bytes: u64,
+    pub parts: usize,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RunOptions {
+    pub force: bool,
+    pub dry_run: bool,
+}
+
+/// The attempt under way, for whoever must stop it from outside.
+pub type Running = Arc<Mutex<Option<Attempt>>>;
+
+/// What stands before anything is computed: a session, the input as found, its lines in our columns.
+struct Prepared {
+    context: SessionContext,
+    source: Source,
+    order_line: DataFrame,
+}
+
+async fn prepare(config: &Config) -> Result<Prepared> {
+    config.required_run_date()?;
+    let input = config.required_input()?;
+    refuse_output_in_input(config)?;
+    let context = session::embedded(&config.engine)?;
+    let source = Source::open(&context, input).await?;
+    let order_line = source::order_line(&source, config)?;
+    Ok(Prepared { context, source, order_line })
+}
+
+/// The next run would read what this one published.
+fn refuse_output_in_input(config: &Config) -> Result<()> {
+    let input = Location::parse(&config.required_input()?.location)?;
+    let output = Location::parse(&config.required_output()?.location)?.into_folder();
+    let covers = |folder: &Location, place: &Location| {
+        folder.is_folder() && place.url.as_str().starts_with(folder.url.as_str())
+    };
+    if covers(&input, &output) && input.glob.is_none() {
+        return Err(Error::config("the output lies inside the input, so the next run would read what this one wrote")
+            .with("input", &input.url)
+            .with("output", &output.url));
+    }
+    Ok(())
+}
+
+/// Everything that `run` would reject, found without computing.
+///
+/// # Errors
+/// The first mistake.
+pub async fn check(config: &Config) -> Result<()> {
+    let prepared = prepare(config).await?;
+    Place::open(config.required_output()?, config.required_run_date()?)?.latest_commit().await?;
+    let mut sink = Discard;
+    let mut silent = crate::steps::Silent;
+    let mut steps = Steps::new(&prepared.context, Mode::Explain, &mut silent, &mut sink);
+    pipeline::run(&mut steps, prepared.order_line, config).await
+}
+
+/// Each stage's SQL with its parameters and plan; with `analyze` what its operators measured.
+///
+/// # Errors
+/// As `run`.
+pub async fn explain(config: &Config, analyze: bool, progress: &mut dyn Progress) -> Result<Vec<Explained>> {
+    let prepared = prepare(config).await?;
+    let mode = if analyze { Mode::Analyze } else { Mode::Explain };
+    let mut sink = Discard;
+    let mut steps = Steps::new(&prepared.context, mode, progress, &mut sink);
+    pipeline::run(&mut steps, prepared.order_line, config).await?;
+    Ok(steps.explained)
+}
+
+/// Computes, audits and publishes, unless the same is published already.
+///
+/// # Errors
+/// See the exit codes in [`crate::error::ErrorKind`]. What a failed run staged is removed.
+pub async fn run(
+    config: &Config,
+    options: RunOptions,
+    progress: &mut dyn Progress,
+    running: &Running,
+) -> Result<Report> {
+    let started = Instant::now();
+    let run_date = config.required_run_date()?;
+    let prepared = prepare(config).await?;
+    let fingerprints = publish::fingerprints(config, &prepared.source.files)?;
+    let place = Place::open(config.required_output()?, run_date)?;
+    let attempt = Attempt::new(place.clone(), config, fingerprints)?;
+    *running.lock().unwrap_or_else(PoisonError::into_inner) = Some(attempt.clone());
+
+    let published_before = attempt.already_published().await?;
+    if let Some(commit) = published_before.filter(|_| !options.force && !options.dry_run) {
+        return Ok(report("unchanged", &commit, started));
+    }
+    let based_on = place.latest_commit().await?.map_or(0, |latest| latest.generation);
+    let computed = compute(config, prepared, &attempt, options, based_on, progress, started).await;
+    if computed.is_err() {
+        // the first error is the one to tell
+        if let Err(error) = attempt.discard().await {
+            tracing::warn!(%error, "what the failed run staged could not be removed; a later run will");
+        }
+    }
+    computed
+}
+
+async fn compute(
+    config: &Config,
+    prepared: Prepared,
+    attempt: &Attempt,
+    options: RunOptions,
+    based_on: u64,
+    progress: &mut dyn Progress,
+    started: Instant,
+) -> Result<Report> {
+    let Prepared { context, order_line, .. } = prepared;
+    let mut stage = attempt.stage(config.required_output()?.rows_per_part);
+    let mut steps = Steps::new(&context, Mode::Run, progress, &mut stage);
+    pipeline::run(&mut steps, order_line, config).await?;
+    let parameters = steps.parameters.clone();
+    audit::run(&context, &parameters).await?;
+    if options.dry_run {
+        let commit = attempt.would_commit(&stage.tables);
+        attempt.discard().await?;
+        return Ok(Report { generation: None, ..report("dry_run", &commit, started) });
+    }
+    match attempt.publish(stage.tables, based_on).await? {
+        Published::Now(commit) => Ok(report("published", &commit, started)),
+        Published::Before(commit) => Ok(report("unchanged", &commit, started)),
+    }
+}
+
+fn report(status: &'static str, commit: &Commit, started: Instant) -> Report {
+    let tables = commit.tables.iter().map(|(name, table)| {
+        let told = TableReport { rows: table.rows, bytes: table.bytes(), parts: table.parts.len() };
+        (name.clone(), told)
+    });
+    Report {
+        status,
+        version: env!("CARGO_PKG_VERSION"),
+        run_date: commit.run_date,
+        generation: Some(commit.generation),
+        tables: tables.collect(),
+        seconds: started.elapsed().as_secs_f64(),
+    }
+}

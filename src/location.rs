@@ -1,0 +1,134 @@
+//! Where data stands: a local path or a URL, and the object store behind it.
+
+use std::sync::Arc;
+
+use datafusion::object_store::path::Path;
+use datafusion::object_store::{ObjectStore, parse_url_opts};
+use url::Url;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// A folder or file, and a glob below it where one was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// Without the glob; ends with `/` where it is known to be a folder.
+    pub url: Url,
+    pub glob: Option<String>,
+}
+
+/// The environment variables that an object store's settings and credentials are read from, by URL scheme.
+const ENVIRONMENT: &[(&[&str], &[&str])] = &[
+    (&["s3", "s3a"], &["AWS_"]),
+    (&["gs"], &["GOOGLE_"]),
+    (&["az", "adl", "azure", "abfs", "abfss"], &["AZURE_"]),
+    (&["http", "https"], &["HTTP_"]),
+    (&["file", "memory"], &[]),
+];
+
+impl Location {
+    /// Reads a path, absolute or relative, or a URL; a glob begins with the first segment that holds `*`, `?` or `[`.
+    ///
+    /// # Errors
+    /// When it is no URL of a scheme that we know.
+    pub fn parse(text: &str) -> Result<Self> {
+        let (base, glob) = split_glob(text);
+        let wrong = |reason: &str| Error::config(format!("not a location: {reason}")).with("location", text);
+        let url = if base.contains("://") {
+            Url::parse(base).map_err(|error| wrong("not a URL").caused_by(error))?
+        } else {
+            local_url(base).ok_or_else(|| wrong("not a path"))?
+        };
+        if !ENVIRONMENT.iter().any(|(schemes, _)| schemes.contains(&url.scheme())) {
+            return Err(wrong("the schemes are file, s3, gs, az, http and https"));
+        }
+        Ok(Self { url, glob: glob.map(str::to_owned) })
+    }
+
+    /// The store, with settings and credentials from the environment, and the path within it.
+    ///
+    /// # Errors
+    /// When the store's settings do not add up.
+    pub fn open(&self) -> Result<(Arc<dyn ObjectStore>, Path)> {
+        let prefixes =
+            ENVIRONMENT.iter().find(|(schemes, _)| schemes.contains(&self.url.scheme())).map_or(&[][..], |(_, names)| names);
+        let settings = std::env::vars()
+            .filter(|(name, _)| prefixes.iter().any(|prefix| name.starts_with(prefix)))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value));
+        let (store, path) = parse_url_opts(&self.url, settings).map_err(|error| {
+            Error::new(ErrorKind::Config, "the object store cannot be opened").with("location", &self.url).caused_by(error)
+        })?;
+        Ok((Arc::from(store), path))
+    }
+
+    /// Whether the URL says that it is a folder.
+    #[must_use]
+    pub fn is_folder(&self) -> bool {
+        self.url.path().ends_with('/')
+    }
+
+    /// The same place as a folder.
+    #[must_use]
+    pub fn into_folder(mut self) -> Self {
+        if !self.is_folder() {
+            let path = format!("{}/", self.url.path());
+            self.url.set_path(&path);
+        }
+        self
+    }
+
+    /// The URL of an object in the same store.
+    #[must_use]
+    pub fn object_url(&self, object: &Path) -> Url {
+        let mut url = self.url.clone();
+        // the path of an object is not percent-encoded, that of a URL is
+        url.set_path(&object.as_ref().split('/').map(encode_segment).collect::<Vec<_>>().join("/"));
+        url
+    }
+}
+
+fn encode_segment(segment: &str) -> String {
+    segment.replace('%', "%25").replace('?', "%3F").replace('#', "%23")
+}
+
+fn split_glob(text: &str) -> (&str, Option<&str>) {
+    let Some(wildcard) = text.find(['*', '?', '[']) else { return (text, None) };
+    let start = text[..wildcard].rfind('/').map_or(0, |slash| slash + 1);
+    (&text[..start], Some(&text[start..]))
+}
+
+fn local_url(path: &str) -> Option<Url> {
+    let path = if path.is_empty() { "." } else { path };
+    let absolute = std::path::absolute(path).ok()?;
+    if path.ends_with('/') || absolute.is_dir() {
+        Url::from_directory_path(absolute).ok()
+    } else {
+        Url::from_file_path(absolute).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_a_glob_from_its_folder() {
+        let location = Location::parse("s3://bucket/orders/month=2024-*/*.parquet").unwrap();
+        assert_eq!(location.url.as_str(), "s3://bucket/orders/");
+        assert_eq!(location.glob.as_deref(), Some("month=2024-*/*.parquet"));
+    }
+
+    #[test]
+    fn reads_local_paths_with_odd_names() {
+        let location = Location::parse("/no such/100% #1").unwrap();
+        assert_eq!(location.url.as_str(), "file:///no%20such/100%25%20%231");
+        assert_eq!(location.open().unwrap().1.as_ref(), "no such/100% #1");
+        let object = location.object_url(&Path::from("no such/100% #1/a?b.parquet"));
+        assert_eq!(Path::from_url_path(object.path()).unwrap().as_ref(), "no such/100% #1/a?b.parquet");
+    }
+
+    #[test]
+    fn names_the_schemes_it_knows() {
+        let error = Location::parse("ftp://host/orders").unwrap_err();
+        assert!(error.to_string().contains("file, s3, gs, az, http"));
+    }
+}

@@ -1,0 +1,71 @@
+//! Fingerprints: whether a run would compute again what is published.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use datafusion::object_store::ObjectMeta;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::config::{Config, Input, Rules};
+use crate::error::{Error, Result};
+
+#[derive(Serialize)]
+struct Material<'a> {
+    version: &'a str,
+    run_date: NaiveDate,
+    rows_per_part: usize,
+    input: &'a Input,
+    files: Vec<(&'a str, u64, Option<&'a str>)>,
+    clean: &'a crate::config::Clean,
+    name: &'a str,
+    parameters: serde_json::Value,
+}
+
+/// For each selected name, the SHA-256 over our version, the input's files as listed (path, size, etag) and every
+/// parameter that its tables depend on; `engine.*` is none of them.
+///
+/// # Errors
+/// When the configuration lacks what a run needs.
+pub fn fingerprints(config: &Config, files: &[ObjectMeta]) -> Result<BTreeMap<String, String>> {
+    let mut fingerprints = BTreeMap::new();
+    let mut names = config.select.names();
+    if config.select.rules {
+        names.push("itemsets");
+    }
+    for name in names {
+        let parameters = match name {
+            "rfm" => serde_json::to_value(&config.rfm),
+            "itemsets" => serde_json::to_value(itemset_parameters(&config.rules)),
+            _ => serde_json::to_value(&config.rules),
+        };
+        let material = Material {
+            version: env!("CARGO_PKG_VERSION"),
+            run_date: config.required_run_date()?,
+            rows_per_part: config.required_output()?.rows_per_part,
+            input: config.required_input()?,
+            files: files.iter().map(|file| (file.location.as_ref(), file.size, file.e_tag.as_deref())).collect(),
+            clean: &config.clean,
+            name,
+            parameters: parameters.map_err(unwritable)?,
+        };
+        let digest = Sha256::digest(serde_json::to_vec(&material).map_err(unwritable)?);
+        fingerprints.insert(name.to_owned(), hexadecimal(&digest));
+    }
+    Ok(fingerprints)
+}
+
+/// What decides the itemsets, of all that decides the rules.
+fn itemset_parameters(rules: &Rules) -> impl Serialize {
+    (rules.min_support, rules.max_length, rules.max_itemsets)
+}
+
+fn unwritable(error: serde_json::Error) -> Error {
+    Error::internal("the configuration cannot be written as JSON").caused_by(error)
+}
+
+/// Bytes as lower-case hexadecimal digits.
+#[must_use]
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,443 @@
+//! Publishing: staged objects, one deciding commit, and promotion that any later run can finish.
+//!
+//! ```text
+//! <output>/_runs/run_date=D/attempts/<id>/<table>/part-*.parquet   staged, outside every table's prefix
+//! <output>/_runs/run_date=D/commits/00000001.json                  created with put-if-absent: the one decision
+//! <output>/_runs/run_date=D/published.json                         the last commit promoted, with its objects' etags
+//! <output>/<table>/run_date=D/part-*.parquet                       promoted, one atomic object each
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chrono::{DateTime, NaiveDate, Utc};
+use datafusion::datasource::listing::ListingTableUrl;
+use datafusion::object_store::path::Path;
+use datafusion::object_store::{self, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use datafusion::prelude::SessionContext;
+use futures::TryStreamExt;
+
+use crate::config::{Config, Output};
+use crate::error::{Error, ErrorKind, Result};
+use crate::location::Location;
+
+mod fingerprint;
+mod manifest;
+mod stage;
+
+pub use fingerprint::fingerprints;
+pub use manifest::{Commit, Part, TableObjects};
+pub use stage::{Stage, relation};
+
+/// The output's place for one run date.
+#[derive(Debug, Clone)]
+pub struct Place {
+    pub store: Arc<dyn ObjectStore>,
+    location: Location,
+    root: Path,
+    pub run_date: NaiveDate,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Published {
+    /// This run's tables stand.
+    Now(Commit),
+    /// The same had been published, by an earlier run or by one at the same time.
+    Before(Commit),
+}
+
+impl Place {
+    /// The place that a configuration names.
+    ///
+    /// # Errors
+    /// When the location cannot be opened.
+    pub fn open(output: &Output, run_date: NaiveDate) -> Result<Self> {
+        let location = Location::parse(&output.location)?.into_folder();
+        if location.glob.is_some() {
+            return Err(Error::config("the output is a folder, not a glob").with("key", "output.location"));
+        }
+        let (store, _) = location.open()?;
+        Self::new(store, location, run_date)
+    }
+
+    /// A place in a store.
+    ///
+    /// # Errors
+    /// When the location is not a path.
+    pub fn new(store: Arc<dyn ObjectStore>, location: Location, run_date: NaiveDate) -> Result<Self> {
+        let root = Path::from_url_path(location.url.path())
+            .map_err(|error| Error::config("not a path").with("key", "output.location").caused_by(error))?;
+        Ok(Self { store, location, root, run_date })
+    }
+
+    /// The same place for another date.
+    #[must_use]
+    pub fn at(&self, run_date: NaiveDate) -> Self {
+        Self { run_date, ..self.clone() }
+    }
+
+    /// Makes the store known to a session, so that it can read what stands here.
+    pub fn register(&self, context: &SessionContext) {
+        context.register_object_store(&self.location.url, Arc::clone(&self.store));
+    }
+
+    /// Where an object stands, for a session that knows the store; its path is relative to the location.
+    ///
+    /// # Errors
+    /// When the path is none.
+    pub fn url_of(&self, relative: &str) -> Result<ListingTableUrl> {
+        let url = self.location.object_url(&self.path_of(relative));
+        Ok(ListingTableUrl::try_new(url, None)?)
+    }
+
+    /// The dates that anything was committed for, ascending.
+    ///
+    /// # Errors
+    /// When the store cannot be listed.
+    pub async fn run_dates(&self) -> Result<Vec<NaiveDate>> {
+        let listed = self.store.list_with_delimiter(Some(&self.root.clone().join("_runs"))).await?;
+        let mut dates: Vec<NaiveDate> = listed
+            .common_prefixes
+            .iter()
+            .filter_map(|folder| folder.filename()?.strip_prefix("run_date=")?.parse().ok())
+            .collect();
+        dates.sort_unstable();
+        Ok(dates)
+    }
+
+    /// What is published: the manifest of the last commit promoted.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn published(&self) -> Result<Option<Commit>> {
+        self.read(&self.runs().join("published.json")).await
+    }
+
+    /// The newest commit, promoted or not.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn latest_commit(&self) -> Result<Option<Commit>> {
+        match self.generations().await?.last() {
+            Some(generation) => self.read(&self.commit_path(*generation)).await,
+            None => Ok(None),
+        }
+    }
+
+    fn runs(&self) -> Path {
+        self.root.clone().join("_runs").join(format!("run_date={}", self.run_date))
+    }
+
+    fn commit_path(&self, generation: u64) -> Path {
+        self.runs().join("commits").join(format!("{generation:08}.json"))
+    }
+
+    fn attempt_path(&self, attempt: &str) -> Path {
+        self.runs().join("attempts").join(attempt)
+    }
+
+    fn staged(&self, attempt: &str, table: &str, part: usize) -> Path {
+        self.attempt_path(attempt).join(table).join(part_name(part))
+    }
+
+    fn relative(&self, path: &Path) -> String {
+        let below = path.as_ref().strip_prefix(self.root.as_ref()).unwrap_or(path.as_ref());
+        below.trim_start_matches('/').to_owned()
+    }
+
+    fn path_of(&self, relative: &str) -> Path {
+        relative.split('/').fold(self.root.clone(), |path, part| path.join(part))
+    }
+
+    async fn generations(&self) -> Result<Vec<u64>> {
+        let commits: Vec<_> = self.store.list(Some(&self.runs().join("commits"))).try_collect().await?;
+        let mut generations: Vec<u64> = commits
+            .iter()
+            .filter_map(|object| object.location.filename()?.strip_suffix(".json")?.parse().ok())
+            .collect();
+        generations.sort_unstable();
+        Ok(generations)
+    }
+
+    async fn read(&self, path: &Path) -> Result<Option<Commit>> {
+        let bytes = match self.store.get(path).await {
+            Ok(found) => found.bytes().await?,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(Error::from(error).with("object", path)),
+        };
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+            Error::new(ErrorKind::External, "a manifest is damaged").with("object", path).caused_by(error)
+        })
+    }
+}
+
+fn part_name(number: usize) -> String {
+    format!("part-{number:05}.parquet")
+}
+
+/// Deletes an object, which may be gone already.
+async fn delete(store: &dyn ObjectStore, path: &Path) -> Result<()> {
+    match store.delete(path).await {
+        Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+        Err(error) => Err(Error::from(error).with("object", path)),
+    }
+}
+
+async fn delete_below(store: &dyn ObjectStore, folder: &Path) -> Result<()> {
+    let objects: Vec<_> = store.list(Some(folder)).try_collect().await?;
+    for object in objects {
+        delete(store, &object.location).await?;
+    }
+    Ok(())
+}
+
+/// One run's way to its publication.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    place: Place,
+    id: String,
+    started_at: DateTime<Utc>,
+    /// What this run selected, with what it is computed from.
+    fingerprints: BTreeMap<String, String>,
+    keep_generations: usize,
+    orphan_age: std::time::Duration,
+    committed: Arc<AtomicBool>,
+}
+
+impl Attempt {
+    /// # Errors
+    /// When the configuration has no output.
+    pub fn new(place: Place, config: &Config, fingerprints: BTreeMap<String, String>) -> Result<Self> {
+        let output = config.required_output()?;
+        Ok(Self {
+            place,
+            id: uuid::Uuid::new_v4().simple().to_string(),
+            started_at: Utc::now(),
+            fingerprints,
+            keep_generations: output.keep_generations,
+            orphan_age: output.orphan_age,
+            committed: Arc::new(AtomicBool::new(false)),
+        })
+    }
+
+    /// A stage for its tables.
+    #[must_use]
+    pub fn stage(&self, rows_per_part: usize) -> Stage {
+        Stage::new(self.place.clone(), self.id.clone(), rows_per_part)
+    }
+
+    /// The published commit when it holds all that this run would compute and its objects stand; finishes a promotion that
+    /// an earlier run left half done.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn already_published(&self) -> Result<Option<Commit>> {
+        let Some(latest) = self.place.latest_commit().await? else { return Ok(None) };
+        let mut published = self.place.published().await?;
+        if published.as_ref().is_none_or(|published| published.generation != latest.generation) {
+            tracing::warn!(generation = latest.generation, "finishing the promotion of an earlier run");
+            published = Some(self.promote(latest).await?);
+        }
+        match published {
+            Some(published) if published.holds(&self.fingerprints) && self.stands(&published).await? => {
+                Ok(Some(published))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether every object that a manifest names is there as it was when promoted.
+    async fn stands(&self, published: &Commit) -> Result<bool> {
+        for part in published.tables.values().flat_map(|table| &table.parts) {
+            match self.place.store.head(&self.place.path_of(&part.published)).await {
+                Ok(found) if found.size == part.bytes && found.e_tag == part.e_tag => {}
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Commits the staged tables and promotes them. `based_on` is the newest generation when the run began: whoever
+    /// committed since then decides whether it may still publish.
+    ///
+    /// # Errors
+    /// `Conflict` when a run of the same date with other inputs committed first; otherwise when the store fails.
+    pub async fn publish(&self, tables: BTreeMap<String, TableObjects>, based_on: u64) -> Result<Published> {
+        let mut judged = based_on;
+        loop {
+            let generations = self.place.generations().await?;
+            for generation in generations.iter().filter(|generation| **generation > judged) {
+                let other = self.place.read(&self.place.commit_path(*generation)).await?;
+                if let Some(other) = other.as_ref().filter(|other| other.holds(&self.fingerprints)) {
+                    self.discard().await?;
+                    return Ok(Published::Before(self.promote(other.clone()).await?));
+                }
+                // one that is gone already was followed by others, and is taken for a conflict
+                if other.is_none_or(|other| other.contradicts(&self.fingerprints)) {
+                    self.discard().await?;
+                    let message = format!(
+                        "another run of {} with other inputs was published first, as generation {generation}",
+                        self.place.run_date
+                    );
+                    return Err(Error::new(ErrorKind::Conflict, message));
+                }
+            }
+            judged = generations.last().copied().unwrap_or_default().max(judged);
+            let latest = self.place.latest_commit().await?.filter(|latest| latest.generation == judged);
+            let commit = self.commit_after(latest.as_ref(), &tables);
+            if self.create(&commit).await? {
+                self.committed.store(true, Ordering::SeqCst);
+                let published = self.promote(commit).await?;
+                self.collect_garbage().await?;
+                return Ok(Published::Now(published));
+            }
+        }
+    }
+
+    /// The commit that a dry run would have made, had it been the first.
+    #[must_use]
+    pub fn would_commit(&self, tables: &BTreeMap<String, TableObjects>) -> Commit {
+        self.commit_after(None, tables)
+    }
+
+    /// The commit after another: this run's tables, and the other's that it did not select.
+    fn commit_after(&self, latest: Option<&Commit>, tables: &BTreeMap<String, TableObjects>) -> Commit {
+        let mut all = latest.map(|latest| latest.tables.clone()).unwrap_or_default();
+        all.extend(tables.clone());
+        let mut fingerprints = latest.map(|latest| latest.fingerprints.clone()).unwrap_or_default();
+        if self.fingerprints.contains_key("itemsets") && !self.fingerprints.contains_key("rules") {
+            // rules of other itemsets no longer belong to these
+            let same = fingerprints.get("itemsets") == self.fingerprints.get("itemsets");
+            if !same {
+                fingerprints.remove("rules");
+                all.retain(|name, _| crate::tables::table(name).is_none_or(|table| table.selection != Some("rules")));
+            }
+        }
+        fingerprints.extend(self.fingerprints.clone());
+        Commit {
+            generation: latest.map_or(0, |latest| latest.generation) + 1,
+            selected: self.fingerprints.keys().cloned().collect(),
+            run_date: self.place.run_date,
+            attempt: self.id.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: self.started_at,
+            committed_at: Utc::now(),
+            fingerprints,
+            tables: all,
+        }
+    }
+
+    /// Creates a commit unless its generation exists; true when ours stands, also when only the answer was lost.
+    async fn create(&self, commit: &Commit) -> Result<bool> {
+        let path = self.place.commit_path(commit.generation);
+        match self.place.store.put_opts(&path, json(commit)?, PutMode::Create.into()).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+                let standing = self.place.read(&path).await?;
+                Ok(standing.is_some_and(|standing| standing.attempt == self.id))
+            }
+            Err(error) => Err(Error::from(error).with("object", path)),
+        }
+    }
+
+    /// Brings the tables' prefixes to what a commit says, then to what any newer commit says.
+    async fn promote(&self, commit: Commit) -> Result<Commit> {
+        let mut commit = commit;
+        loop {
+            for table in commit.tables.values_mut() {
+                for part in &mut table.parts {
+                    self.promote_part(part).await?;
+                }
+            }
+            self.remove_strays(&commit).await?;
+            let manifest = self.place.runs().join("published.json");
+            self.place.store.put(&manifest, json(&commit)?).await?;
+            match self.place.latest_commit().await? {
+                Some(newer) if newer.generation > commit.generation => commit = newer,
+                _ => return Ok(commit),
+            }
+        }
+    }
+
+    async fn promote_part(&self, part: &mut Part) -> Result<()> {
+        let store = &self.place.store;
+        let published = self.place.path_of(&part.published);
+        store.copy(&self.place.path_of(&part.staged), &published).await.map_err(|error| {
+            Error::from(error).with("object", &part.published)
+        })?;
+        part.e_tag = store.head(&published).await?.e_tag;
+        Ok(())
+    }
+
+    /// Removes published parts of this date that a commit does not have.
+    async fn remove_strays(&self, commit: &Commit) -> Result<()> {
+        let named: BTreeSet<Path> = commit
+            .tables
+            .values()
+            .flat_map(|table| &table.parts)
+            .map(|part| self.place.path_of(&part.published))
+            .collect();
+        for table in crate::tables::TABLES {
+            let folder = self.place.path_of(&format!("{}/run_date={}", table.name, self.place.run_date));
+            let objects: Vec<_> = self.place.store.list(Some(&folder)).try_collect().await?;
+            for object in objects.iter().filter(|object| !named.contains(&object.location)) {
+                delete(self.place.store.as_ref(), &object.location).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what this attempt staged, unless it is committed.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn discard(&self) -> Result<()> {
+        if self.committed.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        delete_below(self.place.store.as_ref(), &self.place.attempt_path(&self.id)).await
+    }
+
+    /// Removes generations beyond those to keep, and attempts that no kept commit names once they are old enough.
+    async fn collect_garbage(&self) -> Result<()> {
+        let generations = self.place.generations().await?;
+        let (dropped, kept) = generations.split_at(generations.len().saturating_sub(self.keep_generations));
+        let mut named = BTreeSet::new();
+        for generation in kept {
+            if let Some(commit) = self.place.read(&self.place.commit_path(*generation)).await? {
+                named.extend(commit.attempts().map(str::to_owned));
+            }
+        }
+        let mut dropped_attempts = BTreeSet::new();
+        for generation in dropped {
+            let path = self.place.commit_path(*generation);
+            if let Some(commit) = self.place.read(&path).await? {
+                dropped_attempts.extend(commit.attempts().map(str::to_owned));
+            }
+            delete(self.place.store.as_ref(), &path).await?;
+        }
+        let attempts = self.place.runs().join("attempts");
+        let objects: Vec<_> = self.place.store.list(Some(&attempts)).try_collect().await?;
+        for object in objects {
+            let Some(attempt) =
+                object.location.prefix_match(&attempts).and_then(|mut parts| parts.next()).map(|part| part.as_ref().to_owned())
+            else {
+                continue;
+            };
+            let age = (Utc::now() - object.last_modified).to_std().unwrap_or_default();
+            if !named.contains(&attempt) && (dropped_attempts.contains(&attempt) || age > self.orphan_age) {
+                delete(self.place.store.as_ref(), &object.location).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn json(commit: &Commit) -> Result<PutPayload> {
+    let bytes = serde_json::to_vec_pretty(commit)
+        .map_err(|error| Error::internal("a commit cannot be written as JSON").caused_by(error))?;
+    Ok(PutPayload::from(bytes))
+}

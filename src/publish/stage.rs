@@ -1,0 +1,244 @@
+//! The stage: tables written as Parquet where no reader looks, with the same bytes for the same rows.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use datafusion::arrow::array::{Array, RecordBatch, UInt64Array};
+use datafusion::arrow::compute::{BatchCoalescer, take_record_batch};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::row::{RowConverter, SortField};
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::object_store::ObjectStore;
+use datafusion::object_store::buffered::BufWriter;
+use datafusion::object_store::path::Path;
+use datafusion::parquet::arrow::AsyncArrowWriter;
+use datafusion::parquet::arrow::async_writer::AsyncFileWriter;
+use datafusion::parquet::basic::{Compression, ZstdLevel};
+use datafusion::parquet::errors::{ParquetError, Result as ParquetResult};
+use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::prelude::SessionContext;
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use sha2::{Digest, Sha256};
+use tokio::io::AsyncWriteExt;
+
+use super::fingerprint::hexadecimal;
+use super::manifest::{Part, TableObjects};
+use super::{Place, part_name};
+use crate::error::Result;
+use crate::steps::{Sink, with_schema};
+use crate::tables::Table;
+
+/// Rows handed to the Parquet writer at a time: pages end where batches do, so their size must not depend on the engine.
+const ROWS_PER_BATCH: usize = 8192;
+const ROWS_PER_ROW_GROUP: usize = 1 << 20;
+
+/// Writes a run's tables under its attempt.
+#[derive(Debug)]
+pub struct Stage {
+    place: Place,
+    attempt: String,
+    rows_per_part: usize,
+    pub tables: BTreeMap<String, TableObjects>,
+}
+
+impl Stage {
+    #[must_use]
+    pub fn new(place: Place, attempt: String, rows_per_part: usize) -> Self {
+        Self { place, attempt, rows_per_part, tables: BTreeMap::new() }
+    }
+
+    /// Writes batches to one object.
+    async fn open_part(&self, table: &Table, number: usize) -> Result<PartWriter> {
+        let staged = self.place.staged(&self.attempt, table.name, number);
+        PartWriter::open(&self.place.store, staged, table.schema())
+    }
+
+    fn part(&self, table: &Table, number: usize, staged: &Path, written: &Written) -> Part {
+        Part {
+            staged: self.place.relative(staged),
+            published: format!("{}/run_date={}/{}", table.name, self.place.run_date, part_name(number)),
+            bytes: written.bytes,
+            sha256: hexadecimal(&written.sha256),
+            e_tag: None,
+        }
+    }
+
+    /// The staged parts as a relation.
+    fn relation(&self, context: &SessionContext, table: &Table, parts: &[Part]) -> Result<Arc<dyn TableProvider>> {
+        let urls = parts.iter().map(|part| self.place.url_of(&part.staged)).collect::<Result<Vec<_>>>()?;
+        self.place.register(context);
+        relation(urls, table)
+    }
+
+    /// Splits a table that has grown too large for one part: by a hash of the key, into a number of parts that depends on
+    /// its rows alone, each in the table's order.
+    async fn split(
+        &self,
+        context: &SessionContext,
+        table: &'static Table,
+        whole: &Path,
+        rows: u64,
+    ) -> Result<Vec<Part>> {
+        let parts = usize::try_from(rows.div_ceil(self.rows_per_part as u64)).unwrap_or(usize::MAX);
+        let number_from = 1;
+        let mut writers = Vec::with_capacity(parts);
+        for number in 0..parts {
+            writers.push(self.open_part(table, number + number_from).await?);
+        }
+        let url = self.place.url_of(&self.place.relative(whole))?;
+        let plan = context.read_table(relation(vec![url], table)?)?.create_physical_plan().await?;
+        // one file in order: its scan must not be divided
+        let mut stream = futures::stream::iter(0..plan.properties().output_partitioning().partition_count())
+            .map(|partition| plan.execute(partition, context.task_ctx()));
+        while let Some(partition) = stream.next().await {
+            let mut partition = partition?;
+            while let Some(batch) = partition.next().await {
+                let batch = with_schema(&batch?, &table.schema())?;
+                for (writer, rows) in writers.iter_mut().zip(rows_by_part(&batch, table, parts)?) {
+                    writer.write(&take_record_batch(&batch, &UInt64Array::from(rows))?).await?;
+                }
+            }
+        }
+        let mut written = Vec::with_capacity(parts);
+        for (number, writer) in writers.into_iter().enumerate() {
+            let staged = writer.staged.clone();
+            written.push(self.part(table, number, &staged, &writer.finish().await?));
+        }
+        super::delete(self.place.store.as_ref(), whole).await?;
+        Ok(written)
+    }
+}
+
+#[async_trait]
+impl Sink for Stage {
+    async fn write(
+        &mut self,
+        context: &SessionContext,
+        table: &'static Table,
+        plan: Arc<dyn ExecutionPlan>,
+    ) -> Result<(Arc<dyn TableProvider>, u64)> {
+        let mut writer = self.open_part(table, 0).await?;
+        let mut stream = execute_stream(plan, context.task_ctx())?;
+        while let Some(batch) = stream.next().await {
+            writer.write(&with_schema(&batch?, &table.schema())?).await?;
+        }
+        let staged = writer.staged.clone();
+        let written = writer.finish().await?;
+        let rows = written.rows;
+        let parts = if rows > self.rows_per_part as u64 {
+            self.place.register(context);
+            self.split(context, table, &staged, rows).await?
+        } else {
+            vec![self.part(table, 0, &staged, &written)]
+        };
+        let relation = self.relation(context, table, &parts)?;
+        self.tables.insert(table.name.to_owned(), TableObjects { rows, parts });
+        Ok((relation, rows))
+    }
+}
+
+/// Published or staged parts as a relation with the table's schema.
+///
+/// # Errors
+/// When there is no part.
+pub fn relation(urls: Vec<ListingTableUrl>, table: &Table) -> Result<Arc<dyn TableProvider>> {
+    let options = ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(".parquet");
+    let config =
+        ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options).with_schema(table.schema());
+    Ok(Arc::new(ListingTable::try_new(config)?))
+}
+
+/// For each part the rows whose key hashes to it.
+fn rows_by_part(batch: &RecordBatch, table: &Table, parts: usize) -> Result<Vec<Vec<u64>>> {
+    let keys: Vec<_> = table.key.iter().filter_map(|name| batch.column_by_name(name).cloned()).collect();
+    let fields = keys.iter().map(|key| SortField::new(key.data_type().clone())).collect();
+    let encoded = RowConverter::new(fields)?.convert_columns(&keys)?;
+    let mut by_part = vec![Vec::new(); parts];
+    for (row, key) in encoded.iter().enumerate() {
+        let digest = Sha256::digest(key.as_ref());
+        let hash = digest.iter().take(8).fold(0_u64, |hash, byte| (hash << 8) | u64::from(*byte));
+        by_part[usize::try_from(hash % parts as u64).unwrap_or(0)].push(row as u64);
+    }
+    Ok(by_part)
+}
+
+/// One Parquet object being written.
+struct PartWriter {
+    staged: Path,
+    writer: AsyncArrowWriter<HashingWriter>,
+    coalescer: BatchCoalescer,
+    progress: Arc<Mutex<(Sha256, u64)>>,
+    rows: u64,
+}
+
+/// What was written to a part.
+struct Written {
+    rows: u64,
+    bytes: u64,
+    sha256: Vec<u8>,
+}
+
+impl PartWriter {
+    fn open(store: &Arc<dyn ObjectStore>, staged: Path, schema: SchemaRef) -> Result<Self> {
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
+            .set_max_row_group_row_count(Some(ROWS_PER_ROW_GROUP))
+            .set_statistics_enabled(EnabledStatistics::Page)
+            .set_created_by(concat!("regulars ", env!("CARGO_PKG_VERSION")).to_owned())
+            .build();
+        let progress = Arc::new(Mutex::new((Sha256::new(), 0)));
+        let inner = BufWriter::new(Arc::clone(store), staged.clone());
+        let hashing = HashingWriter { inner, progress: Arc::clone(&progress) };
+        let writer = AsyncArrowWriter::try_new(hashing, Arc::clone(&schema), Some(properties))?;
+        Ok(Self { staged, writer, coalescer: BatchCoalescer::new(schema, ROWS_PER_BATCH), progress, rows: 0 })
+    }
+
+    async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.rows += batch.num_rows() as u64;
+        self.coalescer.push_batch(batch.clone())?;
+        self.flush().await
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        while let Some(batch) = self.coalescer.next_completed_batch() {
+            self.writer.write(&batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<Written> {
+        self.coalescer.finish_buffered_batch()?;
+        self.flush().await?;
+        self.writer.close().await?;
+        let (sha256, bytes) = std::mem::take(&mut *self.progress.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(Written { rows: self.rows, bytes, sha256: sha256.finalize().to_vec() })
+    }
+}
+
+/// Hashes and counts the bytes on their way to the store.
+struct HashingWriter {
+    inner: BufWriter,
+    progress: Arc<Mutex<(Sha256, u64)>>,
+}
+
+impl AsyncFileWriter for HashingWriter {
+    fn write(&mut self, bytes: bytes::Bytes) -> BoxFuture<'_, ParquetResult<()>> {
+        Box::pin(async move {
+            {
+                let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+                progress.0.update(&bytes);
+                progress.1 += bytes.len() as u64;
+            }
+            self.inner.put(bytes).await.map_err(|error| ParquetError::External(Box::new(error)))
+        })
+    }
+
+    fn complete(&mut self) -> BoxFuture<'_, ParquetResult<()>> {
+        Box::pin(async move { self.inner.shutdown().await.map_err(|error| ParquetError::External(Box::new(error))) })
+    }
+}

@@ -1,0 +1,133 @@
+//! Casts from the input's types to ours, each with a test for the values that cannot be cast.
+
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::functions::expr_fn::{isnan, nullif, regexp_like, to_local_time, trim, trunc};
+use datafusion::logical_expr::{Expr, cast, lit, try_cast, when};
+use datafusion::scalar::ScalarValue;
+
+use super::order_line::null;
+use crate::error::{Error, ErrorKind, Result};
+
+pub const ID: DataType = DataType::Utf8View;
+pub const TIME: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
+/// Quantities and unit prices.
+pub const FACTOR: DataType = DataType::Decimal128(18, 4);
+pub const MONEY: DataType = DataType::Decimal128(38, 4);
+
+/// A value of our type, and where some values may not have one, when that is so.
+#[derive(Debug)]
+pub struct Cast {
+    pub value: Expr,
+    pub fails: Option<Expr>,
+}
+
+impl Cast {
+    fn always(value: Expr) -> Self {
+        Self { value, fails: None }
+    }
+
+    /// A cast that gives null for what it cannot cast.
+    fn attempt(given: &Expr, value: Expr) -> Self {
+        let fails = given.clone().is_not_null().and(value.clone().is_null());
+        Self { value, fails: Some(fails) }
+    }
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Dictionary(_, value) => is_text(value),
+        _ => false,
+    }
+}
+
+fn unusable(what: &str, from: &DataType) -> Error {
+    Error::new(ErrorKind::Schema, format!("{what} cannot be made from {from}; map a SQL expression that casts it"))
+}
+
+/// An id as a string. Numbers without a fraction are written without one; an empty string or NaN is no id.
+pub fn id(given: &Expr, from: &DataType) -> Result<Cast> {
+    let as_text = |expr: Expr| cast(expr, ID);
+    match from {
+        text if is_text(text) => Ok(Cast::always(nullif(as_text(given.clone()), lit(ScalarValue::Utf8View(Some(String::new())))))),
+        DataType::Null | DataType::Boolean | DataType::Date32 | DataType::Date64 => {
+            Ok(Cast::always(as_text(given.clone())))
+        }
+        whole if whole.is_integer() => Ok(Cast::always(as_text(given.clone()))),
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => {
+            let number = cast(given.clone(), DataType::Float64);
+            let whole = trunc(vec![number.clone()]).eq(number.clone()).and(number.clone().between(lit(-9e15), lit(9e15)));
+            let value = when(isnan(number.clone()), null(&ID)?)
+                .when(whole, as_text(cast(number.clone(), DataType::Int64)))
+                .otherwise(as_text(number))?;
+            Ok(Cast::always(value))
+        }
+        DataType::Decimal128(precision, scale) if *scale > 0 => {
+            let whole = DataType::Decimal128(*precision, 0);
+            let rounded = cast(given.clone(), whole);
+            let value = when(given.clone().eq(rounded.clone()), as_text(rounded)).otherwise(as_text(given.clone()))?;
+            Ok(Cast::always(value))
+        }
+        decimal if decimal.is_decimal() => Ok(Cast::always(as_text(given.clone()))),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
+            let text = try_cast(given.clone(), DataType::Utf8);
+            Ok(Cast::attempt(given, nullif(as_text(text), lit(ScalarValue::Utf8View(Some(String::new()))))))
+        }
+        other => Err(unusable("an id", other)),
+    }
+}
+
+/// A moment in local time. Zoned timestamps become local to the time zone; naive ones are local already; text may be
+/// either.
+pub fn time(given: &Expr, from: &DataType, timezone: &str) -> Result<Cast> {
+    let zoned = DataType::Timestamp(TimeUnit::Microsecond, Some(timezone.into()));
+    let local = |expr: Expr| cast(to_local_time(vec![expr]), TIME);
+    match from {
+        DataType::Null | DataType::Date32 => Ok(Cast::always(cast(given.clone(), TIME))),
+        DataType::Timestamp(TimeUnit::Microsecond | TimeUnit::Nanosecond, None) => {
+            Ok(Cast::always(cast(given.clone(), TIME)))
+        }
+        DataType::Date64 | DataType::Timestamp(_, None) => Ok(Cast::attempt(given, try_cast(given.clone(), TIME))),
+        DataType::Timestamp(_, Some(_)) => Ok(Cast::attempt(given, local(try_cast(given.clone(), zoned)))),
+        text if is_text(text) => {
+            let text = present_text(given);
+            let has_offset = regexp_like(text.clone(), lit(r"\d\d:\d\d.*(Z|z|[+-]\d\d(:?\d\d)?)$"), None);
+            let value = when(has_offset, local(try_cast(text.clone(), zoned)))
+                .otherwise(try_cast(text.clone(), TIME))?;
+            Ok(Cast::attempt(&text, value))
+        }
+        other => Err(unusable("a time", other)),
+    }
+}
+
+/// A decimal with four digits after the point, rounded half away from zero.
+pub fn decimal(given: &Expr, from: &DataType, to: &DataType) -> Result<Cast> {
+    let DataType::Decimal128(to_precision, to_scale) = *to else {
+        return Err(Error::internal("a decimal is asked for"));
+    };
+    let fits = |precision: u8, scale: i8| {
+        i16::from(precision) - i16::from(scale) < i16::from(to_precision) - i16::from(to_scale)
+    };
+    match from {
+        DataType::Null | DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16
+        | DataType::UInt32 => Ok(Cast::always(cast(given.clone(), to.clone()))),
+        DataType::Decimal32(precision, scale)
+        | DataType::Decimal64(precision, scale)
+        | DataType::Decimal128(precision, scale)
+            if fits(*precision, *scale) =>
+        {
+            Ok(Cast::always(cast(given.clone(), to.clone())))
+        }
+        number if number.is_numeric() => Ok(Cast::attempt(given, try_cast(given.clone(), to.clone()))),
+        text if is_text(text) => {
+            let text = present_text(given);
+            Ok(Cast::attempt(&text, try_cast(text.clone(), to.clone())))
+        }
+        other => Err(unusable("a number", other)),
+    }
+}
+
+/// Text without blanks around it, null where nothing else is there.
+fn present_text(given: &Expr) -> Expr {
+    nullif(trim(vec![cast(given.clone(), DataType::Utf8)]), lit(""))
+}

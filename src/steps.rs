@@ -1,0 +1,270 @@
+//! Runs the SQL files one by one: as a view, as rows kept for later stages, or as a table to publish.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::MemTable;
+use datafusion::physical_plan::display::DisplayableExecutionPlan;
+use datafusion::physical_plan::{ExecutionPlan, collect, displayable, execute_stream};
+use datafusion::prelude::SessionContext;
+
+use crate::error::{Error, Result};
+use crate::sql::{self, Bound, Parameters, SqlFile};
+use crate::tables::{self, Table};
+
+/// Where a table's rows go: to the stage of a publication, or nowhere.
+#[async_trait]
+pub trait Sink: Send {
+    /// Writes a table's rows and gives them back as a relation for the stages after it, with their number.
+    async fn write(
+        &mut self,
+        context: &SessionContext,
+        table: &'static Table,
+        plan: Arc<dyn ExecutionPlan>,
+    ) -> Result<(Arc<dyn TableProvider>, u64)>;
+}
+
+/// How far to go with each file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Run,
+    /// Plan each file over empty relations; nothing is read but schemas.
+    Explain,
+    /// Run, and keep each plan with what its operators measured.
+    Analyze,
+}
+
+/// A file as it was planned or run.
+#[derive(Debug)]
+pub struct Explained {
+    pub file: &'static SqlFile,
+    pub parameters: String,
+    pub plan: String,
+}
+
+/// Told what is going on.
+pub trait Progress: Send {
+    fn began(&mut self, file: &SqlFile);
+    fn ended(&mut self, file: &SqlFile, rows: Option<u64>, elapsed: Duration);
+}
+
+/// Says nothing.
+#[derive(Debug)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn began(&mut self, _file: &SqlFile) {}
+    fn ended(&mut self, _file: &SqlFile, _rows: Option<u64>, _elapsed: Duration) {}
+}
+
+/// Rows kept in memory between stages.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    pub schema: SchemaRef,
+    pub batches: Vec<RecordBatch>,
+}
+
+impl Rows {
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+
+    /// The one integer of a relation of one row and column; 0 where there is no row, as when explaining.
+    #[must_use]
+    pub fn single_count(&self) -> i64 {
+        let first = self.batches.iter().find(|batch| batch.num_rows() > 0);
+        first.map_or(0, |batch| batch.column(0).as_primitive::<Int64Type>().value(0))
+    }
+}
+
+pub struct Steps<'a> {
+    pub context: &'a SessionContext,
+    pub parameters: Parameters,
+    pub explained: Vec<Explained>,
+    mode: Mode,
+    progress: &'a mut dyn Progress,
+    sink: &'a mut dyn Sink,
+}
+
+impl fmt::Debug for Steps<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Steps").field("mode", &self.mode).field("parameters", &self.parameters).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Steps<'a> {
+    pub fn new(
+        context: &'a SessionContext,
+        mode: Mode,
+        progress: &'a mut dyn Progress,
+        sink: &'a mut dyn Sink,
+    ) -> Self {
+        Self { context, parameters: Parameters::default(), explained: Vec::new(), mode, progress, sink }
+    }
+
+    #[must_use]
+    pub fn explains_only(&self) -> bool {
+        self.mode == Mode::Explain
+    }
+
+    /// Registers a relation under a name, in place of any before it.
+    ///
+    /// # Errors
+    /// When the catalog refuses it.
+    pub fn register(&self, name: &str, relation: Arc<dyn TableProvider>) -> Result<()> {
+        self.context.deregister_table(name)?;
+        self.context.register_table(name, relation)?;
+        Ok(())
+    }
+
+    /// Registers rows under a name.
+    ///
+    /// # Errors
+    /// When they do not have their schema.
+    pub fn register_rows(&self, name: &str, rows: &Rows) -> Result<()> {
+        // spread over the partitions, so that what reads them works side by side
+        let partitions = self.context.copied_config().target_partitions().max(1);
+        let mut spread = vec![Vec::new(); partitions];
+        for (index, batch) in rows.batches.iter().enumerate() {
+            spread[index % partitions].push(batch.clone());
+        }
+        self.register(name, Arc::new(MemTable::try_new(Arc::clone(&rows.schema), spread)?))
+    }
+
+    /// Plans a file and registers it as a view under its own name.
+    ///
+    /// # Errors
+    /// When it does not plan.
+    pub async fn view(&mut self, name: &str) -> Result<()> {
+        let file = sql::file(name)?;
+        let bound = sql::bind(self.context, file, &self.parameters).await?;
+        if self.mode == Mode::Explain {
+            let plan = bound.frame.clone().create_physical_plan().await?;
+            self.explain(file, &bound, &plan);
+        }
+        self.register(file.name, bound.frame.into_view())
+    }
+
+    /// Runs a file, keeps its rows in memory and registers them under its own name.
+    ///
+    /// # Errors
+    /// When it does not plan or run.
+    pub async fn rows(&mut self, name: &str) -> Result<Rows> {
+        let (file, bound, plan) = self.plan(name).await?;
+        let started = self.begin(file);
+        let schema = all_nullable(&plan.schema());
+        let batches = if self.mode == Mode::Explain {
+            Vec::new()
+        } else {
+            collect(Arc::clone(&plan), self.context.task_ctx()).await?
+        };
+        let batches: Vec<RecordBatch> =
+            batches.iter().map(|batch| with_schema(batch, &schema)).collect::<Result<_>>()?;
+        let rows = Rows { schema, batches };
+        self.register_rows(file.name, &rows)?;
+        self.end(file, &bound, &plan, Some(rows.count() as u64), started);
+        Ok(rows)
+    }
+
+    /// Runs a file whose relation is a published table, writes it and registers what was written under its own name.
+    ///
+    /// # Errors
+    /// When it does not plan, run or write.
+    pub async fn table(&mut self, name: &str) -> Result<u64> {
+        let (file, bound, plan) = self.plan(name).await?;
+        let started = self.begin(file);
+        let table = tables::table(name).ok_or_else(|| Error::internal(format!("{name} is no published table")))?;
+        let rows = if self.mode == Mode::Explain {
+            self.register(name, Arc::new(MemTable::try_new(table.schema(), vec![vec![]])?))?;
+            0
+        } else {
+            let (relation, rows) = self.sink.write(self.context, table, Arc::clone(&plan)).await?;
+            self.register(name, relation)?;
+            rows
+        };
+        self.end(file, &bound, &plan, Some(rows), started);
+        Ok(rows)
+    }
+
+    async fn plan(&mut self, name: &str) -> Result<(&'static SqlFile, Bound, Arc<dyn ExecutionPlan>)> {
+        let file = sql::file(name)?;
+        let bound = sql::bind(self.context, file, &self.parameters).await?;
+        let plan = bound.frame.clone().create_physical_plan().await?;
+        Ok((file, bound, plan))
+    }
+
+    fn begin(&mut self, file: &SqlFile) -> Instant {
+        self.progress.began(file);
+        Instant::now()
+    }
+
+    fn end(&mut self, file: &'static SqlFile, bound: &Bound, plan: &Arc<dyn ExecutionPlan>, rows: Option<u64>, started: Instant) {
+        self.progress.ended(file, rows, started.elapsed());
+        tracing::info!(stage = file.stage, relation = file.name, rows, milliseconds = started.elapsed().as_millis() as u64);
+        self.explain(file, bound, plan);
+    }
+
+    fn explain(&mut self, file: &'static SqlFile, bound: &Bound, plan: &Arc<dyn ExecutionPlan>) {
+        let plan = match self.mode {
+            Mode::Run => return,
+            Mode::Explain => displayable(plan.as_ref()).indent(false).to_string(),
+            Mode::Analyze => DisplayableExecutionPlan::with_metrics(plan.as_ref()).indent(false).to_string(),
+        };
+        self.explained.push(Explained { file, parameters: bound.to_string(), plan });
+    }
+}
+
+/// Counts rows and keeps them in memory: for `explain --analyze`, which publishes nothing.
+#[derive(Debug)]
+pub struct Discard;
+
+#[async_trait]
+impl Sink for Discard {
+    async fn write(
+        &mut self,
+        context: &SessionContext,
+        table: &'static Table,
+        plan: Arc<dyn ExecutionPlan>,
+    ) -> Result<(Arc<dyn TableProvider>, u64)> {
+        use futures::TryStreamExt;
+        let stream = execute_stream(plan, context.task_ctx())?;
+        let batches: Vec<RecordBatch> = stream.try_collect().await?;
+        let batches: Vec<RecordBatch> =
+            batches.iter().map(|batch| with_schema(batch, &table.schema())).collect::<Result<_>>()?;
+        let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
+        Ok((Arc::new(MemTable::try_new(table.schema(), vec![batches])?), rows))
+    }
+}
+
+/// The batch with a schema's names and types, cast where they differ.
+///
+/// # Errors
+/// When a column cannot be cast, or is null where the schema says that it cannot be.
+pub fn with_schema(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let columns = schema
+        .fields()
+        .iter()
+        .zip(batch.columns())
+        .map(|(field, column)| Ok(cast(column, field.data_type())?))
+        .collect::<Result<Vec<_>>>()?;
+    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+}
+
+/// The schema with every field nullable, so that relations of the same columns have the same schema.
+fn all_nullable(schema: &Schema) -> SchemaRef {
+    fn nullable(field: &Field) -> Field {
+        let data_type = match field.data_type() {
+            DataType::List(item) => DataType::List(Arc::new(Field::new_list_field(nullable(item).data_type().clone(), true))),
+            other => other.clone(),
+        };
+        Field::new(field.name(), data_type, true)
+    }
+    Arc::new(Schema::new(schema.fields().iter().map(|field| nullable(field)).collect::<Vec<_>>()))
+}
