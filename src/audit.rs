@@ -22,7 +22,7 @@ pub async fn run(context: &SessionContext, parameters: &Parameters) -> Result<us
         }
         audits += 1;
         let frame = sql::bind(context, file, parameters).await?.frame;
-        let offending = frame.limit(0, Some(ROWS_SHOWN))?.collect().await?;
+        let offending = frame.limit(0, Some(ROWS_SHOWN))?.collect().await.map_err(|error| file.blame(error))?;
         if offending.iter().any(|rows| rows.num_rows() > 0) {
             let rows = datafusion::arrow::util::pretty::pretty_format_batches(&offending)?;
             return Err(Error::new(

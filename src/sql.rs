@@ -17,6 +17,13 @@ pub struct SqlFile {
     pub text: &'static str,
 }
 
+impl SqlFile {
+    /// The error with the file named.
+    pub fn blame(&self, error: impl Into<Error>) -> Error {
+        error.into().with("sql", format!("{}/{}.sql", self.stage, self.name))
+    }
+}
+
 macro_rules! sql_files {
     ($($stage:literal: [$($name:literal),* $(,)?]),* $(,)?) => {
         /// Every file of `sql/`, in the order of the stages.
@@ -106,16 +113,15 @@ impl fmt::Display for Bound {
 /// # Errors
 /// When it does not plan: a relation or parameter that it needs is missing.
 pub async fn bind(context: &SessionContext, file: &SqlFile, parameters: &Parameters) -> Result<Bound> {
-    let in_file = |error: Error| error.with("sql", format!("{}/{}.sql", file.stage, file.name));
-    let plan = context.state().create_logical_plan(file.text).await.map_err(|error| in_file(error.into()))?;
-    let values = parameters.of(&plan).map_err(in_file)?;
+    let plan = context.state().create_logical_plan(file.text).await.map_err(|error| file.blame(error))?;
+    let values = parameters.of(&plan).map_err(|error| file.blame(error))?;
     let frame = DataFrame::new(context.state(), plan);
     let frame = if values.is_empty() {
         frame
     } else {
         let values: Vec<(&str, ScalarValue)> =
             values.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-        frame.with_param_values(values).map_err(|error| in_file(error.into()))?
+        frame.with_param_values(values).map_err(|error| file.blame(error))?
     };
     Ok(Bound { frame, parameters: values })
 }

@@ -163,7 +163,7 @@ impl<'a> Steps<'a> {
         let batches = if self.mode == Mode::Explain {
             Vec::new()
         } else {
-            collect(Arc::clone(&plan), self.context.task_ctx()).await?
+            collect(Arc::clone(&plan), self.context.task_ctx()).await.map_err(|error| file.blame(error))?
         };
         let batches: Vec<RecordBatch> =
             batches.iter().map(|batch| with_schema(batch, &schema)).collect::<Result<_>>()?;
@@ -185,7 +185,11 @@ impl<'a> Steps<'a> {
             self.register(name, Arc::new(MemTable::try_new(table.schema(), vec![vec![]])?))?;
             0
         } else {
-            let (relation, rows) = self.sink.write(self.context, table, Arc::clone(&plan)).await?;
+            let (relation, rows) = self
+                .sink
+                .write(self.context, table, Arc::clone(&plan))
+                .await
+                .map_err(|error| file.blame(error))?;
             self.register(name, relation)?;
             rows
         };
@@ -196,7 +200,7 @@ impl<'a> Steps<'a> {
     async fn plan(&mut self, name: &str) -> Result<(&'static SqlFile, Bound, Arc<dyn ExecutionPlan>)> {
         let file = sql::file(name)?;
         let bound = sql::bind(self.context, file, &self.parameters).await?;
-        let plan = bound.frame.clone().create_physical_plan().await?;
+        let plan = bound.frame.clone().create_physical_plan().await.map_err(|error| file.blame(error))?;
         Ok((file, bound, plan))
     }
 

@@ -4,6 +4,6 @@ FROM association_rules
 LEFT JOIN frequent_itemsets AS antecedent ON association_rules.antecedents = antecedent.itemset
 LEFT JOIN frequent_itemsets AS consequent ON association_rules.consequents = consequent.itemset
 WHERE
-    association_rules.antecedent_count IS DISTINCT FROM antecedent.support_count
-    OR association_rules.consequent_count IS DISTINCT FROM consequent.support_count
+    (association_rules.antecedent_count IS DISTINCT FROM antecedent.support_count)
+    OR (association_rules.consequent_count IS DISTINCT FROM consequent.support_count)
     OR array_has_any(association_rules.antecedents, association_rules.consequents)
