@@ -22,12 +22,16 @@ pub async fn run(context: &SessionContext, parameters: &Parameters) -> Result<us
         }
         audits += 1;
         let frame = sql::bind(context, file, parameters).await?.frame;
-        let offending = frame.limit(0, Some(ROWS_SHOWN))?.collect().await.map_err(|error| file.blame(error))?;
+        let offending =
+            frame.limit(0, Some(ROWS_SHOWN))?.collect().await.map_err(|error| file.blame(error))?;
         if offending.iter().any(|rows| rows.num_rows() > 0) {
             let rows = datafusion::arrow::util::pretty::pretty_format_batches(&offending)?;
             return Err(Error::new(
                 ErrorKind::Audit,
-                format!("nothing was published: the audit {} found rows that must not be:\n{rows}\n", file.name),
+                format!(
+                    "nothing was published: the audit {} found rows that must not be:\n{rows}\n",
+                    file.name
+                ),
             ));
         }
         tracing::info!(audit = file.name, "passed");
@@ -41,5 +45,6 @@ fn is_possible(context: &SessionContext, file: &SqlFile) -> Result<bool> {
     let statement = state.sql_to_statement(file.text, &state.config_options().sql_parser.dialect)?;
     let mut references = state.resolve_table_references(&statement)?.into_iter();
     let is_published = |reference: &TableReference| tables::table(reference.table()).is_some();
-    Ok(references.all(|reference| !is_published(&reference) || context.table_exist(reference).unwrap_or(false)))
+    Ok(references
+        .all(|reference| !is_published(&reference) || context.table_exist(reference).unwrap_or(false)))
 }

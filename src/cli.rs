@@ -154,7 +154,7 @@ pub struct Job {
     /// What to compute: rfm, itemsets, rules; rfm and rules when absent
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     select: Vec<String>,
-    /// One configuration value, as in rules.min_support=0.02; may be repeated
+    /// One configuration value, as in `rules.min_support=0.02`; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }

@@ -74,10 +74,7 @@ impl Error {
     }
 
     #[must_use]
-    pub fn caused_by(
-        mut self,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
+    pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
@@ -128,13 +125,15 @@ impl From<DataFusionError> for Error {
                 None => (ErrorKind::External, "the query failed"),
             },
             DataFusionError::ObjectStore(source) => return store_error(source),
-            DataFusionError::ParquetError(_) => {
-                (ErrorKind::Input, "a Parquet file cannot be read; it may be truncated, corrupt or no Parquet")
-            }
+            DataFusionError::ParquetError(_) => (
+                ErrorKind::Input,
+                "a Parquet file cannot be read; it may be truncated, corrupt or no Parquet",
+            ),
             DataFusionError::ArrowError(_, _) => (ErrorKind::Input, "the data cannot be read"),
-            DataFusionError::ResourcesExhausted(_) => {
-                (ErrorKind::Limit, "out of memory; raise engine.memory_limit or lower engine.target_partitions")
-            }
+            DataFusionError::ResourcesExhausted(_) => (
+                ErrorKind::Limit,
+                "out of memory; raise engine.memory_limit or lower engine.target_partitions",
+            ),
             DataFusionError::SQL(_, _) | DataFusionError::Plan(_) | DataFusionError::SchemaError(_, _) => {
                 (ErrorKind::Schema, "the query cannot be planned")
             }
@@ -185,7 +184,9 @@ mod tests {
 
     #[test]
     fn an_error_of_ours_survives_the_engine() {
-        let through = Error::from(DataFusionError::from(Error::new(ErrorKind::Limit, "too many")).context("while counting"));
+        let through = Error::from(
+            DataFusionError::from(Error::new(ErrorKind::Limit, "too many")).context("while counting"),
+        );
         assert_eq!((through.kind(), through.to_string().as_str()), (ErrorKind::Limit, "too many"));
     }
 }

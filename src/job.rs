@@ -69,9 +69,11 @@ fn refuse_output_in_input(config: &Config) -> Result<()> {
         folder.is_folder() && place.url.as_str().starts_with(folder.url.as_str())
     };
     if covers(&input, &output) && input.glob.is_none() {
-        return Err(Error::config("the output lies inside the input, so the next run would read what this one wrote")
-            .with("input", &input.url)
-            .with("output", &output.url));
+        return Err(Error::config(
+            "the output lies inside the input, so the next run would read what this one wrote",
+        )
+        .with("input", &input.url)
+        .with("output", &output.url));
     }
     Ok(())
 }

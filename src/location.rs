@@ -49,13 +49,17 @@ impl Location {
     /// # Errors
     /// When the store's settings do not add up.
     pub fn open(&self) -> Result<(Arc<dyn ObjectStore>, Path)> {
-        let prefixes =
-            ENVIRONMENT.iter().find(|(schemes, _)| schemes.contains(&self.url.scheme())).map_or(&[][..], |(_, names)| names);
+        let prefixes = ENVIRONMENT
+            .iter()
+            .find(|(schemes, _)| schemes.contains(&self.url.scheme()))
+            .map_or(&[][..], |(_, names)| names);
         let settings = std::env::vars()
             .filter(|(name, _)| prefixes.iter().any(|prefix| name.starts_with(prefix)))
             .map(|(name, value)| (name.to_ascii_lowercase(), value));
         let (store, path) = parse_url_opts(&self.url, settings).map_err(|error| {
-            Error::new(ErrorKind::Config, "the object store cannot be opened").with("location", &self.url).caused_by(error)
+            Error::new(ErrorKind::Config, "the object store cannot be opened")
+                .with("location", &self.url)
+                .caused_by(error)
         })?;
         Ok((Arc::from(store), path))
     }

@@ -13,7 +13,8 @@ use tracing_subscriber::EnvFilter;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let code = start_logs(&cli.log_level, cli.log_format).and_then(|()| {
-        let runtime = tokio::runtime::Runtime::new().map_err(|error| Error::internal("no runtime").caused_by(error))?;
+        let runtime =
+            tokio::runtime::Runtime::new().map_err(|error| Error::internal("no runtime").caused_by(error))?;
         let code = runtime.block_on(until_stopped(cli));
         // what still runs on other threads is of no use to anyone
         runtime.shutdown_background();
@@ -53,8 +54,9 @@ async fn stop_signal() -> Result<u8> {
 }
 
 fn start_logs(level: &str, format: LogFormat) -> Result<()> {
-    let filter = EnvFilter::try_new(level)
-        .map_err(|error| Error::config("--log-level is no level or filter").with("value", level).caused_by(error))?;
+    let filter = EnvFilter::try_new(level).map_err(|error| {
+        Error::config("--log-level is no level or filter").with("value", level).caused_by(error)
+    })?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => logs.init(),

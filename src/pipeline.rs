@@ -66,8 +66,11 @@ async fn clean(
     if steps.explains_only() {
         return Ok(());
     }
-    let invalid: i64 =
-        counts.iter().filter(|((_, measure), _)| measure.starts_with("lines_invalid_")).map(|(_, lines)| lines).sum();
+    let invalid: i64 = counts
+        .iter()
+        .filter(|((_, measure), _)| measure.starts_with("lines_invalid_"))
+        .map(|(_, lines)| lines)
+        .sum();
     if invalid > 0 && !config.clean.drop_invalid {
         return Err(invalid_lines(steps, invalid).await?);
     }
@@ -75,7 +78,9 @@ async fn clean(
         let read = counts.get(&("clean", "lines_read".to_owned())).copied().unwrap_or_default();
         return Err(Error::new(
             ErrorKind::Empty,
-            format!("no line is left up to {run_date}, of {read} read; see input.filter, clean.* and the run date"),
+            format!(
+                "no line is left up to {run_date}, of {read} read; see input.filter, clean.* and the run date"
+            ),
         ));
     }
     Ok(())
@@ -96,7 +101,8 @@ async fn invalid_lines(steps: &mut Steps<'_>, lines: i64) -> Result<Error> {
         let counts = batch.column(1).as_primitive::<Int64Type>();
         for row in 0..batch.num_rows() {
             let (name, example) = (names.as_string::<i32>().value(row), examples.as_string::<i32>());
-            let example = example.iter().nth(row).flatten().map_or("missing".to_owned(), |value| format!("'{value}'"));
+            let example =
+                example.iter().nth(row).flatten().map_or("missing".to_owned(), |value| format!("'{value}'"));
             columns.push(format!("{name}: {} lines, such as {example}", counts.value(row)));
         }
     }
@@ -170,7 +176,10 @@ async fn mine(steps: &mut Steps<'_>, rules: &Rules, counts: &mut Counts) -> Resu
 
     let items = steps.rows("item").await?;
     if items.count() > u32::MAX as usize {
-        return Err(Error::new(ErrorKind::Limit, "there are more items than item codes; raise rules.min_support"));
+        return Err(Error::new(
+            ErrorKind::Limit,
+            "there are more items than item codes; raise rules.min_support",
+        ));
     }
     steps.rows("basket").await?;
     let mut level = steps.rows("frequent_item").await?;
@@ -190,11 +199,17 @@ async fn mine(steps: &mut Steps<'_>, rules: &Rules, counts: &mut Counts) -> Resu
             ));
         }
         // an itemset's parts are all frequent, so that many must be in the level before
-        if (rules.max_length > 0 && length > rules.max_length) || (level.count() < length && !steps.explains_only()) {
+        if (rules.max_length > 0 && length > rules.max_length)
+            || (level.count() < length && !steps.explains_only())
+        {
             break;
         }
         steps.register_rows("frequent_level", &level)?;
-        level = if length == 2 { steps.rows("frequent_pair").await? } else { count_candidates(steps, length).await? };
+        level = if length == 2 {
+            steps.rows("frequent_pair").await?
+        } else {
+            count_candidates(steps, length).await?
+        };
         if level.count() > 0 {
             counts.insert(("rules", format!("itemsets_of_length_{length}")), level.count() as i64);
         }
@@ -216,7 +231,8 @@ async fn count_candidates(steps: &mut Steps<'_>, length: usize) -> Result<Rows> 
     }
     let mut codes = Vec::with_capacity(candidates.count() * length);
     for batch in &candidates.batches {
-        let items = batch.column_by_name("items").ok_or_else(|| Error::internal("candidates have no items"))?;
+        let items =
+            batch.column_by_name("items").ok_or_else(|| Error::internal("candidates have no items"))?;
         codes.extend_from_slice(flat_items(items));
     }
     steps.parameters.set("candidates", Candidates::try_new(length, codes)?.to_literal());
@@ -293,7 +309,10 @@ async fn score_rules(steps: &mut Steps<'_>, rules: &Rules, counts: &mut Counts) 
 fn rules_tested(counts: &Counts, max_consequent_length: usize) -> i64 {
     let binomial = |n: u128, k: u128| (0..k).fold(1_u128, |product, i| product * (n - i) / (i + 1));
     let splits = |length: u128| {
-        (1..=max_consequent_length as u128).take_while(|k| *k < length).map(|k| binomial(length, k)).sum::<u128>()
+        (1..=max_consequent_length as u128)
+            .take_while(|k| *k < length)
+            .map(|k| binomial(length, k))
+            .sum::<u128>()
     };
     let tested: u128 = counts
         .iter()
@@ -308,7 +327,10 @@ fn rules_tested(counts: &Counts, max_consequent_length: usize) -> i64 {
 fn count_rows(counts: &Counts) -> Result<Rows> {
     rows_of(vec![
         ("stage", Arc::new(counts.keys().map(|(stage, _)| Some(*stage)).collect::<StringArray>())),
-        ("measure", Arc::new(counts.keys().map(|(_, measure)| Some(measure.as_str())).collect::<StringArray>())),
+        (
+            "measure",
+            Arc::new(counts.keys().map(|(_, measure)| Some(measure.as_str())).collect::<StringArray>()),
+        ),
         ("value", Arc::new(counts.values().copied().collect::<Int64Array>())),
     ])
 }
@@ -343,7 +365,11 @@ mod tests {
         for baskets in 1..300_i64 {
             for count in 1..=baskets {
                 let share = count as f64 / baskets as f64;
-                assert_eq!(min_support_count(MinSupport::Share(share), baskets), count, "{count} of {baskets}");
+                assert_eq!(
+                    min_support_count(MinSupport::Share(share), baskets),
+                    count,
+                    "{count} of {baskets}"
+                );
             }
         }
     }

@@ -70,7 +70,8 @@ async fn register_published(context: &SessionContext, config: &Config) -> Result
     place.register(context);
     for (name, objects) in &commit.tables {
         let Some(table) = tables::table(name) else { continue };
-        let urls = objects.parts.iter().map(|part| place.url_of(&part.published)).collect::<Result<Vec<_>>>()?;
+        let urls =
+            objects.parts.iter().map(|part| place.url_of(&part.published)).collect::<Result<Vec<_>>>()?;
         context.register_table(name.as_str(), publish::relation(urls, table)?)?;
     }
     Ok(())
@@ -83,7 +84,10 @@ async fn published(place: &Place, run_date: Option<NaiveDate>) -> Result<Option<
         let Some(commit) = place.published().await? else {
             let dates: Vec<String> = place.run_dates().await?.iter().map(ToString::to_string).collect();
             let there = if dates.is_empty() { "nothing".to_owned() } else { dates.join(", ") };
-            return Err(Error::new(ErrorKind::Input, format!("nothing is published for {run_date}; there is: {there}")));
+            return Err(Error::new(
+                ErrorKind::Input,
+                format!("nothing is published for {run_date}; there is: {there}"),
+            ));
         };
         return Ok(Some((place, commit)));
     }
@@ -115,6 +119,12 @@ pub async fn runs(config: &Config) -> Result<Vec<Commit>> {
 
 /// A session for the prompt that can make views and cannot write anywhere.
 pub struct ReadOnly(pub SessionContext);
+
+impl std::fmt::Debug for ReadOnly {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ReadOnly").field(&self.0.session_id()).finish()
+    }
+}
 
 #[async_trait]
 impl CliSessionContext for ReadOnly {

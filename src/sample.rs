@@ -38,13 +38,58 @@ const KINDS: &[Kind] = &[
 
 /// Items with their price in cents, the most popular first.
 const ITEMS: &[(&str, i32)] = &[
-    ("bread", 280), ("milk", 125), ("bananas", 160), ("eggs", 310), ("butter", 245), ("apples", 220),
-    ("tomatoes", 240), ("coffee", 650), ("cheddar", 420), ("yoghurt", 180), ("onions", 95), ("potatoes", 210),
-    ("chicken", 740), ("orange-juice", 260), ("cereal", 330), ("rice", 190), ("chocolate", 175), ("lettuce", 130),
-    ("beer", 890), ("carrots", 85), ("wine", 950), ("ham", 360), ("toilet-paper", 480), ("cucumber", 90),
-    ("mince", 560), ("crisps", 210), ("ice-cream", 450), ("tea", 270), ("honey", 390), ("pasta", 140),
-    ("olive-oil", 720), ("flour", 110), ("sugar", 120), ("tuna", 230), ("soap", 150), ("batteries", 640),
-    ("tortillas", 240), ("gin", 2150), ("nappies", 1150), ("candles", 330), ("cat-food", 520), ("salmon", 980),
+    ("bread", 280),
+    ("milk", 125),
+    ("bananas", 160),
+    ("eggs", 310),
+    ("butter", 245),
+    ("apples", 220),
+    ("tomatoes", 240),
+    ("coffee", 650),
+    ("cheddar", 420),
+    ("yoghurt", 180),
+    ("onions", 95),
+    ("potatoes", 210),
+    ("chicken", 740),
+    ("orange-juice", 260),
+    ("cereal", 330),
+    ("rice", 190),
+    ("chocolate", 175),
+    ("lettuce", 130),
+    ("beer", 890),
+    ("carrots", 85),
+    ("wine", 950),
+    ("ham", 360),
+    ("toilet-paper", 480),
+    ("cucumber", 90),
+    ("mince", 560),
+    ("crisps", 210),
+    ("ice-cream", 450),
+    ("tea", 270),
+    ("honey", 390),
+    ("pasta", 140),
+    ("olive-oil", 720),
+    ("flour", 110),
+    ("sugar", 120),
+    ("tuna", 230),
+    ("soap", 150),
+    ("batteries", 640),
+    ("tortillas", 240),
+    ("gin", 2150),
+    ("nappies", 1150),
+    ("candles", 330),
+    ("cat-food", 520),
+    ("salmon", 980),
+    ("tomato-sauce", 190),
+    ("parmesan", 410),
+    ("salsa", 260),
+    ("guacamole", 290),
+    ("tonic-water", 320),
+    ("limes", 150),
+    ("baby-wipes", 280),
+    ("oat-milk", 210),
+    ("baking-powder", 90),
+    ("cat-litter", 610),
 ];
 
 /// Habits: who buys the first items often takes the last one, too, at this chance.
@@ -60,7 +105,6 @@ const HABITS: &[(&[&str], &str, f64)] = &[
     (&["flour", "sugar"], "baking-powder", 0.6),
     (&["cat-food"], "cat-litter", 0.6),
 ];
-const HABIT_PRICE: i32 = 250;
 
 struct Order {
     at: NaiveDateTime,
@@ -73,7 +117,9 @@ struct Order {
 /// When the folder cannot be written.
 pub fn write(folder: &Path, orders: u32) -> Result<u64> {
     let failed = |error: std::io::Error| {
-        Error::new(ErrorKind::External, "the sample shop cannot be written").with("folder", folder.display()).caused_by(error)
+        Error::new(ErrorKind::External, "the sample shop cannot be written")
+            .with("folder", folder.display())
+            .caused_by(error)
     };
     let mut random = ChaCha8Rng::seed_from_u64(SEED);
     let mut orders = draw_orders(orders, &mut random);
@@ -145,7 +191,8 @@ fn draw_basket(random: &mut ChaCha8Rng) -> Vec<&'static str> {
         }
     }
     for (given, then, chance) in HABITS {
-        if given.iter().all(|item| basket.contains(item)) && random.random_bool(*chance) {
+        let tempted = given.iter().all(|item| basket.contains(item)) && !basket.contains(then);
+        if tempted && random.random_bool(*chance) {
             basket.push(then);
         }
     }
@@ -168,7 +215,7 @@ impl Lines {
         // one order in sixty is brought back
         let sign = if random.random_bool(1.0 / 60.0) { -1 } else { 1 };
         for item in basket {
-            let price = ITEMS.iter().find(|(name, _)| *name == item).map_or(HABIT_PRICE, |(_, price)| *price);
+            let price = ITEMS.iter().find(|(name, _)| *name == item).map_or(0, |(_, price)| *price);
             self.order_id.append_value(order_id);
             self.customer_id.append_option(order.customer.as_deref());
             self.order_ts.append_value(order.at.and_utc().timestamp_micros());

@@ -25,14 +25,24 @@ pub fn embedded(engine: &Engine) -> Result<SessionContext> {
     config.options_mut().sql_parser.enable_ident_normalization = false;
 
     let pool = TrackConsumersPool::new(FairSpillPool::new(engine.memory_limit), NAMED_CONSUMERS);
-    let spill = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![engine.spill_dir.clone()]));
-    let runtime =
-        RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_disk_manager_builder(spill).build_arc()?;
+    let spill =
+        DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![engine.spill_dir.clone()]));
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(pool))
+        .with_disk_manager_builder(spill)
+        .build_arc()?;
 
-    let state = SessionStateBuilder::new_with_default_features().with_config(config).with_runtime_env(runtime).build();
+    let state = SessionStateBuilder::new_with_default_features()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .build();
     let context = SessionContext::new_with_state(state);
-    udaf::all().into_iter().for_each(|function| context.register_udaf(function.as_ref().clone()));
-    udf::all().into_iter().for_each(|function| context.register_udf(function.as_ref().clone()));
+    for function in udaf::all() {
+        context.register_udaf(function);
+    }
+    for function in udf::all() {
+        context.register_udf(function);
+    }
     Ok(context)
 }
 

@@ -85,9 +85,9 @@ impl Parameters {
             .map(|placeholder| {
                 let name = placeholder.trim_start_matches('$').to_owned();
                 let value = self.0.get(&name).cloned();
-                value.map(|value| (name.clone(), value)).ok_or_else(|| {
-                    Error::internal(format!("no value for the parameter ${name}"))
-                })
+                value
+                    .map(|value| (name.clone(), value))
+                    .ok_or_else(|| Error::internal(format!("no value for the parameter ${name}")))
             })
             .collect()
     }
@@ -103,7 +103,8 @@ pub struct Bound {
 /// One line: each parameter with its value.
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let values: Vec<String> = self.parameters.iter().map(|(name, value)| format!("${name} = {value}")).collect();
+        let values: Vec<String> =
+            self.parameters.iter().map(|(name, value)| format!("${name} = {value}")).collect();
         f.write_str(&values.join(", "))
     }
 }

@@ -95,7 +95,10 @@ pub struct Steps<'a> {
 
 impl fmt::Debug for Steps<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Steps").field("mode", &self.mode).field("parameters", &self.parameters).finish_non_exhaustive()
+        f.debug_struct("Steps")
+            .field("mode", &self.mode)
+            .field("parameters", &self.parameters)
+            .finish_non_exhaustive()
     }
 }
 
@@ -180,7 +183,8 @@ impl<'a> Steps<'a> {
     pub async fn table(&mut self, name: &str) -> Result<u64> {
         let (file, bound, plan) = self.plan(name).await?;
         let started = self.begin(file);
-        let table = tables::table(name).ok_or_else(|| Error::internal(format!("{name} is no published table")))?;
+        let table =
+            tables::table(name).ok_or_else(|| Error::internal(format!("{name} is no published table")))?;
         let rows = if self.mode == Mode::Explain {
             self.register(name, Arc::new(MemTable::try_new(table.schema(), vec![vec![]])?))?;
             0
@@ -209,9 +213,21 @@ impl<'a> Steps<'a> {
         Instant::now()
     }
 
-    fn end(&mut self, file: &'static SqlFile, bound: &Bound, plan: &Arc<dyn ExecutionPlan>, rows: Option<u64>, started: Instant) {
+    fn end(
+        &mut self,
+        file: &'static SqlFile,
+        bound: &Bound,
+        plan: &Arc<dyn ExecutionPlan>,
+        rows: Option<u64>,
+        started: Instant,
+    ) {
         self.progress.ended(file, rows, started.elapsed());
-        tracing::info!(stage = file.stage, relation = file.name, rows, milliseconds = started.elapsed().as_millis() as u64);
+        tracing::info!(
+            stage = file.stage,
+            relation = file.name,
+            rows,
+            milliseconds = started.elapsed().as_millis() as u64
+        );
         self.explain(file, bound, plan);
     }
 
@@ -265,7 +281,9 @@ pub fn with_schema(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatc
 fn all_nullable(schema: &Schema) -> SchemaRef {
     fn nullable(field: &Field) -> Field {
         let data_type = match field.data_type() {
-            DataType::List(item) => DataType::List(Arc::new(Field::new_list_field(nullable(item).data_type().clone(), true))),
+            DataType::List(item) => {
+                DataType::List(Arc::new(Field::new_list_field(nullable(item).data_type().clone(), true)))
+            }
             other => other.clone(),
         };
         Field::new(field.name(), data_type, true)

@@ -3,6 +3,8 @@
 //! Beside SQL the tests understand two statements of their own. `PARAMETERS 5 AS bins, ...` sets parameters.
 //! `RELATION line` runs `sql/*/line.sql` with them, shows its rows and registers them under its name.
 
+#![allow(clippy::expect_used, reason = "a test may panic")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -47,7 +49,8 @@ fn session() -> Result<SessionContext, Error> {
 fn run(file: &Path) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut runner = Runner::new(|| async { Ok(Database { context: session()?, parameters: Parameters::default() }) });
+        let mut runner =
+            Runner::new(|| async { Ok(Database { context: session()?, parameters: Parameters::default() }) });
         runner.run_file_async(file).await.map_err(|error| Failed::from(error.display(false).to_string()))
     })
 }

@@ -16,7 +16,9 @@ pub async fn run(dir: &Path, orders: u32, running: &Running) -> Result<()> {
     let written = sample::write(&lines, orders)?;
     let toml = dir.join("regulars.toml");
     std::fs::write(&toml, configuration(dir)).map_err(|error| {
-        Error::new(ErrorKind::External, "the demo's configuration cannot be written").with("file", toml.display()).caused_by(error)
+        Error::new(ErrorKind::External, "the demo's configuration cannot be written")
+            .with("file", toml.display())
+            .caused_by(error)
     })?;
 
     let arguments = Arguments {
@@ -29,7 +31,8 @@ pub async fn run(dir: &Path, orders: u32, running: &Running) -> Result<()> {
 
     let context = query::session(&config).await?;
     let show = async |name: &str| -> Result<String> {
-        let rows = sql::bind(&context, sql::file(name)?, &Parameters::default()).await?.frame.collect().await?;
+        let rows =
+            sql::bind(&context, sql::file(name)?, &Parameters::default()).await?.frame.collect().await?;
         Ok(pretty_format_batches(&rows)?.to_string())
     };
     let segments = show("segments").await?;

@@ -86,7 +86,8 @@ fn to_json(report: &job::Report) -> Result<String> {
 fn sentence(report: &job::Report) -> String {
     let tables: Vec<String> =
         report.tables.iter().map(|(name, table)| format!("  {name}: {} rows", table.rows)).collect();
-    let generation = report.generation.map_or_else(String::new, |generation| format!(" as generation {generation}"));
+    let generation =
+        report.generation.map_or_else(String::new, |generation| format!(" as generation {generation}"));
     let what = match report.status {
         "unchanged" => "The same inputs and parameters are published already; nothing was done. There stands",
         "dry_run" => "Computed and audited, not published:",

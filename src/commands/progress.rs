@@ -14,7 +14,10 @@ pub fn bar() -> Box<dyn Progress> {
         return Box::new(Silent);
     }
     let bar = ProgressBar::new_spinner();
-    bar.set_style(ProgressStyle::with_template("{spinner} {elapsed} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    bar.set_style(
+        ProgressStyle::with_template("{spinner} {elapsed} {msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+    );
     bar.enable_steady_tick(Duration::from_millis(100));
     Box::new(Bar(bar))
 }
@@ -28,7 +31,12 @@ impl Progress for Bar {
 
     fn ended(&mut self, file: &SqlFile, rows: Option<u64>, elapsed: Duration) {
         let rows = rows.map_or_else(String::new, |rows| format!("{rows} rows, "));
-        self.0.set_message(format!("{}: {} ({rows}{:.1} s)", file.stage, file.name.replace('_', " "), elapsed.as_secs_f64()));
+        self.0.set_message(format!(
+            "{}: {} ({rows}{:.1} s)",
+            file.stage,
+            file.name.replace('_', " "),
+            elapsed.as_secs_f64()
+        ));
     }
 }
 

@@ -19,20 +19,17 @@ use crate::query::ReadOnly;
 /// Runs statements, or a prompt where there are none.
 pub async fn run(context: SessionContext, statements: Option<String>, format: ResultFormat) -> Result<()> {
     let context = ReadOnly(context);
-    match statements {
-        Some(statements) => {
-            Ok(exec_from_commands(&context, vec![statements], &print_options(format, MaxRows::Unlimited)).await?)
-        }
-        None => {
-            let mut options = print_options(format, MaxRows::Limited(100));
-            options.quiet = false;
-            options.color = true;
-            eprintln!("SQL statements end with a semicolon; \\d lists the tables, \\h the functions, \\q ends.");
-            exec_from_repl(&context, &mut options)
-                .await
-                .map_err(|error| Error::new(ErrorKind::External, "the prompt failed").caused_by(error))
-        }
+    if let Some(statements) = statements {
+        let options = print_options(format, MaxRows::Unlimited);
+        return Ok(exec_from_commands(&context, vec![statements], &options).await?);
     }
+    let mut options = print_options(format, MaxRows::Limited(100));
+    options.quiet = false;
+    options.color = true;
+    eprintln!("SQL statements end with a semicolon; \\d lists the tables, \\h the functions, \\q ends.");
+    exec_from_repl(&context, &mut options)
+        .await
+        .map_err(|error| Error::new(ErrorKind::External, "the prompt failed").caused_by(error))
 }
 
 fn print_options(format: ResultFormat, maxrows: MaxRows) -> PrintOptions {
@@ -56,7 +53,7 @@ pub fn print_runs(runs: &[Commit], format: ResultFormat) -> Result<()> {
         i32::try_from(days).unwrap_or_default()
     };
     let fingerprints = |commit: &Commit| {
-        let short = commit.fingerprints.iter().map(|(name, fingerprint)| format!("{name} {:.12}", fingerprint));
+        let short = commit.fingerprints.iter().map(|(name, fingerprint)| format!("{name} {fingerprint:.12}"));
         short.collect::<Vec<_>>().join(", ")
     };
     let rows = |commit: &Commit| {
@@ -66,7 +63,10 @@ pub fn print_runs(runs: &[Commit], format: ResultFormat) -> Result<()> {
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("run_date", Arc::new(runs.iter().map(|run| Some(days(run))).collect::<Date32Array>())),
         ("generation", Arc::new(runs.iter().map(|run| Some(run.generation)).collect::<UInt64Array>())),
-        ("committed_at", Arc::new(runs.iter().map(|run| Some(run.committed_at.to_rfc3339())).collect::<StringArray>())),
+        (
+            "committed_at",
+            Arc::new(runs.iter().map(|run| Some(run.committed_at.to_rfc3339())).collect::<StringArray>()),
+        ),
         ("seconds", Arc::new(runs.iter().map(|run| Some(run.seconds())).collect::<Float64Array>())),
         ("version", Arc::new(runs.iter().map(|run| Some(run.version.as_str())).collect::<StringArray>())),
         ("rows", Arc::new(runs.iter().map(|run| Some(rows(run))).collect::<StringArray>())),

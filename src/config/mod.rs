@@ -173,7 +173,9 @@ impl Config {
     /// # Errors
     /// When no run date was given.
     pub fn required_run_date(&self) -> Result<NaiveDate> {
-        self.run_date.ok_or_else(|| Error::config("--run-date is needed: the last day whose orders count, as YYYY-MM-DD"))
+        self.run_date.ok_or_else(|| {
+            Error::config("--run-date is needed: the last day whose orders count, as YYYY-MM-DD")
+        })
     }
 
     /// # Errors
@@ -255,7 +257,9 @@ impl Input {
         }
         let timezone = required(settings.text("input.timezone"), "input.timezone")?;
         if timezone.parse::<datafusion::arrow::array::timezone::Tz>().is_err() {
-            return Err(settings.error("input.timezone", "is no time zone; write it as Europe/London or +01:00"));
+            return Err(
+                settings.error("input.timezone", "is no time zone; write it as Europe/London or +01:00")
+            );
         }
         let column = |name: &str| settings.text(&format!("input.columns.{name}"));
         let input = Self {
@@ -298,7 +302,10 @@ impl Rfm {
         let bins = integer_in(settings, "rfm.bins", 2, 9)?;
         let segments = one_of(settings, "rfm.segments", &["grid"])?;
         if bins != 5 {
-            return Err(settings.error("rfm.bins", "must be 5, the scores that the segments of rfm.segments = \"grid\" are named by"));
+            return Err(settings.error(
+                "rfm.bins",
+                "must be 5, the scores that the segments of rfm.segments = \"grid\" are named by",
+            ));
         }
         let binning = |dimension: &str| {
             let own = format!("rfm.binning.{dimension}");
@@ -339,7 +346,10 @@ impl Rfm {
 /// `run_date`, `run_date + 1 day`, `run_date + N days` or a date not before the run date.
 fn as_of(settings: &Settings, run_date: Option<NaiveDate>) -> Result<Option<NaiveDate>> {
     let text = required(settings.text("rfm.as_of"), "rfm.as_of")?;
-    let wrong = || settings.error("rfm.as_of", "must be run_date, \"run_date + 1 day\", or a date not before the run date");
+    let wrong = || {
+        settings
+            .error("rfm.as_of", "must be run_date, \"run_date + 1 day\", or a date not before the run date")
+    };
     if let Some(rest) = text.strip_prefix("run_date") {
         let days = match rest.split_whitespace().collect::<Vec<_>>()[..] {
             [] => 0,
@@ -362,23 +372,31 @@ impl Rules {
         let algorithm = required(settings.text("rules.algorithm"), "rules.algorithm")?;
         match algorithm.as_str() {
             "apriori" => {}
-            "fp_growth" => return Err(settings.error("rules.algorithm", "cannot be fp_growth in this version; use apriori")),
+            "fp_growth" => {
+                return Err(
+                    settings.error("rules.algorithm", "cannot be fp_growth in this version; use apriori")
+                );
+            }
             _ => return Err(settings.error("rules.algorithm", "must be apriori")),
         }
-        let min_support = match (settings.is_written("rules.min_support"), settings.integer("rules.min_support_count")) {
-            (true, Some(_)) => {
-                return Err(settings.error("rules.min_support_count", "replaces rules.min_support: write one of them"));
-            }
-            (false, Some(count)) if count >= 1 => MinSupport::Count(count),
-            (false, Some(_)) => return Err(settings.error("rules.min_support_count", "must be at least 1")),
-            (_, None) => {
-                let share = required(settings.number("rules.min_support"), "rules.min_support")?;
-                if !(share > 0.0 && share <= 1.0) {
-                    return Err(settings.error("rules.min_support", "must be in (0, 1]"));
+        let min_support =
+            match (settings.is_written("rules.min_support"), settings.integer("rules.min_support_count")) {
+                (true, Some(_)) => {
+                    return Err(settings
+                        .error("rules.min_support_count", "replaces rules.min_support: write one of them"));
                 }
-                MinSupport::Share(share)
-            }
-        };
+                (false, Some(count)) if count >= 1 => MinSupport::Count(count),
+                (false, Some(_)) => {
+                    return Err(settings.error("rules.min_support_count", "must be at least 1"));
+                }
+                (_, None) => {
+                    let share = required(settings.number("rules.min_support"), "rules.min_support")?;
+                    if !(share > 0.0 && share <= 1.0) {
+                        return Err(settings.error("rules.min_support", "must be in (0, 1]"));
+                    }
+                    MinSupport::Share(share)
+                }
+            };
         let max_length = usize_in(settings, "rules.max_length", 0)?;
         let max_consequent_length = usize_in(settings, "rules.max_consequent_length", 1)?;
         if max_length > 0 && max_consequent_length >= max_length.max(2) {
@@ -430,7 +448,9 @@ impl Engine {
             .ok()
             .and_then(|size| usize::try_from(size.as_u64()).ok())
             .filter(|bytes| *bytes >= 16 << 20)
-            .ok_or_else(|| settings.error("engine.memory_limit", "must be a size of at least 16MiB, such as 8GiB"))?;
+            .ok_or_else(|| {
+                settings.error("engine.memory_limit", "must be a size of at least 16MiB, such as 8GiB")
+            })?;
         Ok(Self {
             target_partitions: usize_in(settings, "engine.target_partitions", 0)?,
             batch_size: usize_in(settings, "engine.batch_size", 1)?,
@@ -473,7 +493,8 @@ fn number_in(settings: &Settings, key: &str, least: f64, most: f64) -> Result<f6
     if value >= least && value <= most {
         return Ok(value);
     }
-    let bounds = if most == f64::MAX { format!("at least {least}") } else { format!("from {least} to {most}") };
+    let bounds =
+        if most >= f64::MAX { format!("at least {least}") } else { format!("from {least} to {most}") };
     Err(settings.error(key, &format!("must be {bounds}")))
 }
 
@@ -484,7 +505,9 @@ fn check_syntax(settings: &Settings, key: &str) -> Result<()> {
         let mut parser = DFParserBuilder::new(text.as_str()).build()?;
         parser.parse_into_expr()
     };
-    parse().map(|_| ()).map_err(|error| settings.error(key, "is no SQL expression").caused_by(error.strip_backtrace()))
+    parse()
+        .map(|_| ())
+        .map_err(|error| settings.error(key, "is no SQL expression").caused_by(error.strip_backtrace()))
 }
 
 #[cfg(test)]

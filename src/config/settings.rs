@@ -54,11 +54,12 @@ impl Settings {
     /// When it cannot be read, is no TOML, or has unknown keys or values of a wrong type.
     pub fn read_file(&mut self, path: &Path) -> Result<()> {
         let file = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Error::config("the configuration file cannot be read").with("file", &file).caused_by(error))?;
-        let table: toml::Table = text
-            .parse()
-            .map_err(|error| Error::config("the configuration file is not valid TOML").with("file", &file).caused_by(error))?;
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Error::config("the configuration file cannot be read").with("file", &file).caused_by(error)
+        })?;
+        let table: toml::Table = text.parse().map_err(|error| {
+            Error::config("the configuration file is not valid TOML").with("file", &file).caused_by(error)
+        })?;
         self.read_table("", &Value::Table(table), &Origin::File(file))
     }
 
@@ -90,9 +91,8 @@ impl Settings {
         let value = match (keys::key(name).map(|key| key.kind), as_toml) {
             // `'Country' = 'France'` is not a TOML string although it begins like one, and 2011-12-10 is meant as text
             (Some(Kind::Text), Some(value @ (Value::String(_) | Value::Table(_)))) => value,
-            (Some(Kind::Text), _) => Value::String(text.to_owned()),
+            (Some(Kind::Text), _) | (_, None) => Value::String(text.to_owned()),
             (_, Some(value)) => value,
-            (_, None) => Value::String(text.to_owned()),
         };
         self.read_table(name, &value, &origin)
     }

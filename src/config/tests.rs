@@ -12,7 +12,9 @@ fn load(set: &[&str]) -> Result<Config> {
 
 #[test]
 fn an_as_of_date_follows_the_run_date() {
-    let as_of = |text: &str| load(&[&format!("rfm.as_of={text}")]).map(|config| config.rfm.as_of.unwrap().to_string());
+    let as_of = |text: &str| {
+        load(&[&format!("rfm.as_of={text}")]).map(|config| config.rfm.as_of.unwrap().to_string())
+    };
     assert_eq!(as_of("run_date").unwrap(), "2024-02-28");
     assert_eq!(as_of("run_date + 2 days").unwrap(), "2024-03-01");
     assert_eq!(as_of("2024-02-28").unwrap(), "2024-02-28");

@@ -44,13 +44,16 @@ pub fn fingerprints(config: &Config, files: &[ObjectMeta]) -> Result<BTreeMap<St
             run_date: config.required_run_date()?,
             rows_per_part: config.required_output()?.rows_per_part,
             input: config.required_input()?,
-            files: files.iter().map(|file| (file.location.as_ref(), file.size, file.e_tag.as_deref())).collect(),
+            files: files
+                .iter()
+                .map(|file| (file.location.as_ref(), file.size, file.e_tag.as_deref()))
+                .collect(),
             clean: &config.clean,
             name,
             parameters: parameters.map_err(unwritable)?,
         };
         let digest = Sha256::digest(serde_json::to_vec(&material).map_err(unwritable)?);
-        fingerprints.insert(name.to_owned(), hexadecimal(&digest));
+        fingerprints.insert(name.to_owned(), hex::encode(digest));
     }
     Ok(fingerprints)
 }
@@ -62,10 +65,4 @@ fn itemset_parameters(rules: &Rules) -> impl Serialize {
 
 fn unwritable(error: serde_json::Error) -> Error {
     Error::internal("the configuration cannot be written as JSON").caused_by(error)
-}
-
-/// Bytes as lower-case hexadecimal digits.
-#[must_use]
-pub fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -148,7 +148,7 @@ impl Place {
     }
 
     fn path_of(&self, relative: &str) -> Path {
-        relative.split('/').fold(self.root.clone(), |path, part| path.join(part))
+        relative.split('/').fold(self.root.clone(), Path::join)
     }
 
     async fn generations(&self) -> Result<Vec<u64>> {
@@ -313,7 +313,9 @@ impl Attempt {
             let same = fingerprints.get("itemsets") == self.fingerprints.get("itemsets");
             if !same {
                 fingerprints.remove("rules");
-                all.retain(|name, _| crate::tables::table(name).is_none_or(|table| table.selection != Some("rules")));
+                all.retain(|name, _| {
+                    crate::tables::table(name).is_none_or(|table| table.selection != Some("rules"))
+                });
             }
         }
         fingerprints.extend(self.fingerprints.clone());
@@ -365,9 +367,10 @@ impl Attempt {
     async fn promote_part(&self, part: &mut Part) -> Result<()> {
         let store = &self.place.store;
         let published = self.place.path_of(&part.published);
-        store.copy(&self.place.path_of(&part.staged), &published).await.map_err(|error| {
-            Error::from(error).with("object", &part.published)
-        })?;
+        store
+            .copy(&self.place.path_of(&part.staged), &published)
+            .await
+            .map_err(|error| Error::from(error).with("object", &part.published))?;
         part.e_tag = store.head(&published).await?.e_tag;
         Ok(())
     }
@@ -422,8 +425,11 @@ impl Attempt {
         let attempts = self.place.runs().join("attempts");
         let objects: Vec<_> = self.place.store.list(Some(&attempts)).try_collect().await?;
         for object in objects {
-            let Some(attempt) =
-                object.location.prefix_match(&attempts).and_then(|mut parts| parts.next()).map(|part| part.as_ref().to_owned())
+            let Some(attempt) = object
+                .location
+                .prefix_match(&attempts)
+                .and_then(|mut parts| parts.next())
+                .map(|part| part.as_ref().to_owned())
             else {
                 continue;
             };

@@ -26,7 +26,6 @@ use futures::future::BoxFuture;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
-use super::fingerprint::hexadecimal;
 use super::manifest::{Part, TableObjects};
 use super::{Place, part_name};
 use crate::error::Result;
@@ -52,8 +51,8 @@ impl Stage {
         Self { place, attempt, rows_per_part, tables: BTreeMap::new() }
     }
 
-    /// Writes batches to one object.
-    async fn open_part(&self, table: &Table, number: usize) -> Result<PartWriter> {
+    /// Begins one object.
+    fn open_part(&self, table: &Table, number: usize) -> Result<PartWriter> {
         let staged = self.place.staged(&self.attempt, table.name, number);
         PartWriter::open(&self.place.store, staged, table.schema())
     }
@@ -63,13 +62,18 @@ impl Stage {
             staged: self.place.relative(staged),
             published: format!("{}/run_date={}/{}", table.name, self.place.run_date, part_name(number)),
             bytes: written.bytes,
-            sha256: hexadecimal(&written.sha256),
+            sha256: written.sha256.clone(),
             e_tag: None,
         }
     }
 
     /// The staged parts as a relation.
-    fn relation(&self, context: &SessionContext, table: &Table, parts: &[Part]) -> Result<Arc<dyn TableProvider>> {
+    fn relation(
+        &self,
+        context: &SessionContext,
+        table: &Table,
+        parts: &[Part],
+    ) -> Result<Arc<dyn TableProvider>> {
         let urls = parts.iter().map(|part| self.place.url_of(&part.staged)).collect::<Result<Vec<_>>>()?;
         self.place.register(context);
         relation(urls, table)
@@ -85,19 +89,16 @@ impl Stage {
         rows: u64,
     ) -> Result<Vec<Part>> {
         let parts = usize::try_from(rows.div_ceil(self.rows_per_part as u64)).unwrap_or(usize::MAX);
-        let number_from = 1;
         let mut writers = Vec::with_capacity(parts);
         for number in 0..parts {
-            writers.push(self.open_part(table, number + number_from).await?);
+            writers.push(self.open_part(table, number + 1)?);
         }
         let url = self.place.url_of(&self.place.relative(whole))?;
         let plan = context.read_table(relation(vec![url], table)?)?.create_physical_plan().await?;
-        // one file in order: its scan must not be divided
-        let mut stream = futures::stream::iter(0..plan.properties().output_partitioning().partition_count())
-            .map(|partition| plan.execute(partition, context.task_ctx()));
-        while let Some(partition) = stream.next().await {
-            let mut partition = partition?;
-            while let Some(batch) = partition.next().await {
+        // a scan divides a file into ranges in order, so the partitions one after the other are the file
+        for partition in 0..plan.properties().output_partitioning().partition_count() {
+            let mut lines = plan.execute(partition, context.task_ctx())?;
+            while let Some(batch) = lines.next().await {
                 let batch = with_schema(&batch?, &table.schema())?;
                 for (writer, rows) in writers.iter_mut().zip(rows_by_part(&batch, table, parts)?) {
                     writer.write(&take_record_batch(&batch, &UInt64Array::from(rows))?).await?;
@@ -122,7 +123,7 @@ impl Sink for Stage {
         table: &'static Table,
         plan: Arc<dyn ExecutionPlan>,
     ) -> Result<(Arc<dyn TableProvider>, u64)> {
-        let mut writer = self.open_part(table, 0).await?;
+        let mut writer = self.open_part(table, 0)?;
         let mut stream = execute_stream(plan, context.task_ctx())?;
         while let Some(batch) = stream.next().await {
             writer.write(&with_schema(&batch?, &table.schema())?).await?;
@@ -148,8 +149,9 @@ impl Sink for Stage {
 /// When there is no part.
 pub fn relation(urls: Vec<ListingTableUrl>, table: &Table) -> Result<Arc<dyn TableProvider>> {
     let options = ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(".parquet");
-    let config =
-        ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options).with_schema(table.schema());
+    let config = ListingTableConfig::new_with_multi_paths(urls)
+        .with_listing_options(options)
+        .with_schema(table.schema());
     Ok(Arc::new(ListingTable::try_new(config)?))
 }
 
@@ -180,7 +182,8 @@ struct PartWriter {
 struct Written {
     rows: u64,
     bytes: u64,
-    sha256: Vec<u8>,
+    /// In hexadecimal digits.
+    sha256: String,
 }
 
 impl PartWriter {
@@ -215,8 +218,9 @@ impl PartWriter {
         self.coalescer.finish_buffered_batch()?;
         self.flush().await?;
         self.writer.close().await?;
-        let (sha256, bytes) = std::mem::take(&mut *self.progress.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(Written { rows: self.rows, bytes, sha256: sha256.finalize().to_vec() })
+        let (sha256, bytes) =
+            std::mem::take(&mut *self.progress.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(Written { rows: self.rows, bytes, sha256: hex::encode(sha256.finalize()) })
     }
 }
 
@@ -239,6 +243,8 @@ impl AsyncFileWriter for HashingWriter {
     }
 
     fn complete(&mut self) -> BoxFuture<'_, ParquetResult<()>> {
-        Box::pin(async move { self.inner.shutdown().await.map_err(|error| ParquetError::External(Box::new(error))) })
+        Box::pin(async move {
+            self.inner.shutdown().await.map_err(|error| ParquetError::External(Box::new(error)))
+        })
     }
 }

@@ -42,21 +42,28 @@ fn is_text(data_type: &DataType) -> bool {
 }
 
 fn unusable(what: &str, from: &DataType) -> Error {
-    Error::new(ErrorKind::Schema, format!("{what} cannot be made from {from}; map a SQL expression that casts it"))
+    Error::new(
+        ErrorKind::Schema,
+        format!("{what} cannot be made from {from}; map a SQL expression that casts it"),
+    )
 }
 
 /// An id as a string. Numbers without a fraction are written without one; an empty string or NaN is no id.
 pub fn id(given: &Expr, from: &DataType) -> Result<Cast> {
     let as_text = |expr: Expr| cast(expr, ID);
     match from {
-        text if is_text(text) => Ok(Cast::always(nullif(as_text(given.clone()), lit(ScalarValue::Utf8View(Some(String::new())))))),
+        text if is_text(text) => {
+            Ok(Cast::always(nullif(as_text(given.clone()), lit(ScalarValue::Utf8View(Some(String::new()))))))
+        }
         DataType::Null | DataType::Boolean | DataType::Date32 | DataType::Date64 => {
             Ok(Cast::always(as_text(given.clone())))
         }
         whole if whole.is_integer() => Ok(Cast::always(as_text(given.clone()))),
         DataType::Float16 | DataType::Float32 | DataType::Float64 => {
             let number = cast(given.clone(), DataType::Float64);
-            let whole = trunc(vec![number.clone()]).eq(number.clone()).and(number.clone().between(lit(-9e15), lit(9e15)));
+            let whole = trunc(vec![number.clone()])
+                .eq(number.clone())
+                .and(number.clone().between(lit(-9e15), lit(9e15)));
             let value = when(isnan(number.clone()), null(&ID)?)
                 .when(whole, as_text(cast(number.clone(), DataType::Int64)))
                 .otherwise(as_text(number))?;
@@ -65,7 +72,8 @@ pub fn id(given: &Expr, from: &DataType) -> Result<Cast> {
         DataType::Decimal128(precision, scale) if *scale > 0 => {
             let whole = DataType::Decimal128(*precision, 0);
             let rounded = cast(given.clone(), whole);
-            let value = when(given.clone().eq(rounded.clone()), as_text(rounded)).otherwise(as_text(given.clone()))?;
+            let value = when(given.clone().eq(rounded.clone()), as_text(rounded))
+                .otherwise(as_text(given.clone()))?;
             Ok(Cast::always(value))
         }
         decimal if decimal.is_decimal() => Ok(Cast::always(as_text(given.clone()))),
@@ -87,7 +95,9 @@ pub fn time(given: &Expr, from: &DataType, timezone: &str) -> Result<Cast> {
         DataType::Timestamp(TimeUnit::Microsecond | TimeUnit::Nanosecond, None) => {
             Ok(Cast::always(cast(given.clone(), TIME)))
         }
-        DataType::Date64 | DataType::Timestamp(_, None) => Ok(Cast::attempt(given, try_cast(given.clone(), TIME))),
+        DataType::Date64 | DataType::Timestamp(_, None) => {
+            Ok(Cast::attempt(given, try_cast(given.clone(), TIME)))
+        }
         DataType::Timestamp(_, Some(_)) => Ok(Cast::attempt(given, local(try_cast(given.clone(), zoned)))),
         text if is_text(text) => {
             let text = present_text(given);
@@ -109,7 +119,12 @@ pub fn decimal(given: &Expr, from: &DataType, to: &DataType) -> Result<Cast> {
         i16::from(precision) - i16::from(scale) < i16::from(to_precision) - i16::from(to_scale)
     };
     match from {
-        DataType::Null | DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16
+        DataType::Null
+        | DataType::Int8
+        | DataType::Int16
+        | DataType::Int32
+        | DataType::UInt8
+        | DataType::UInt16
         | DataType::UInt32 => Ok(Cast::always(cast(given.clone(), to.clone()))),
         DataType::Decimal32(precision, scale)
         | DataType::Decimal64(precision, scale)

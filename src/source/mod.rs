@@ -63,10 +63,13 @@ async fn list(store: &dyn ObjectStore, location: Location) -> Result<(Location, 
     }
     let location = location.into_folder();
     let glob = location.glob.as_deref().map(glob::Pattern::new).transpose().map_err(|error| {
-        Error::config("not a glob").with("input.location", location.glob.as_deref().unwrap_or_default()).caused_by(error)
+        Error::config("not a glob")
+            .with("input.location", location.glob.as_deref().unwrap_or_default())
+            .caused_by(error)
     })?;
     let below = |file: &ObjectMeta| -> Option<String> {
-        let parts: Vec<String> = file.location.prefix_match(&path)?.map(|part| part.as_ref().to_owned()).collect();
+        let parts: Vec<String> =
+            file.location.prefix_match(&path)?.map(|part| part.as_ref().to_owned()).collect();
         (!parts.iter().any(|part| part.starts_with(HIDDEN))).then(|| parts.join("/"))
     };
     let options = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::default() };
@@ -96,14 +99,19 @@ fn format_of(files: &[ObjectMeta], input: &Input) -> Result<(Format, String)> {
         .map(|(ending, _)| *ending)
         .collect();
     let known = |wanted: Format| {
-        ENDINGS.iter().find(|(ending, format)| *format == wanted && found.contains(ending)).map(|(ending, _)| *ending)
+        ENDINGS
+            .iter()
+            .find(|(ending, format)| *format == wanted && found.contains(ending))
+            .map(|(ending, _)| *ending)
     };
     match input.format {
         Some(format) => Ok((format, known(format).unwrap_or_default().to_owned())),
         None => match (known(Format::Parquet), known(Format::Csv)) {
             (Some(ending), None) => Ok((Format::Parquet, ending.to_owned())),
             (None, Some(ending)) => Ok((Format::Csv, ending.to_owned())),
-            (None, None) => Err(Error::config("no file there ends in .parquet or .csv; say which with input.format")),
+            (None, None) => {
+                Err(Error::config("no file there ends in .parquet or .csv; say which with input.format"))
+            }
             (Some(_), Some(_)) => {
                 Err(Error::config("there are both .parquet and .csv files; say which with input.format"))
             }
@@ -123,8 +131,10 @@ async fn table(
     let file_format: Arc<dyn FileFormat> = match format {
         Format::Parquet => Arc::new(ParquetFormat::default()),
         Format::Csv => {
-            let csv = CsvFormat::default().with_has_header(input.csv_header).with_delimiter(input.csv_delimiter);
-            let compression = if extension.ends_with(".gz") { "gzip".parse()? } else { "".parse()? };
+            let csv =
+                CsvFormat::default().with_has_header(input.csv_header).with_delimiter(input.csv_delimiter);
+            let compression =
+                extension.rsplit('.').next().filter(|last| *last == "gz").unwrap_or_default().parse()?;
             Arc::new(csv.with_file_compression_type(compression))
         }
     };
@@ -132,7 +142,8 @@ async fn table(
         Some(names) => names.clone(),
         None => hive_partitions(location, &files[0]),
     };
-    let partitions: Vec<(String, DataType)> = partitions.into_iter().map(|name| (name, DataType::Utf8)).collect();
+    let partitions: Vec<(String, DataType)> =
+        partitions.into_iter().map(|name| (name, DataType::Utf8)).collect();
     let options =
         ListingOptions::new(file_format).with_file_extension(extension).with_table_partition_cols(partitions);
     let urls = match (&location.glob, location.is_folder()) {
@@ -144,7 +155,8 @@ async fn table(
     };
     let schema = options.infer_schema(&state, &urls[0]).await?;
     let schema = if format == Format::Csv { as_strings(&schema) } else { schema };
-    let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options).with_schema(schema);
+    let config =
+        ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options).with_schema(schema);
     let lines = context.read_table(Arc::new(ListingTable::try_new(config)?))?;
     if let Some(twice) = first_repeated(lines.schema().fields().iter().map(|field| field.name())) {
         return Err(Error::new(ErrorKind::Schema, "two columns have the same name").with("column", twice));

@@ -85,18 +85,19 @@ struct Mapping<'a> {
 }
 
 impl Mapping<'_> {
-    /// Our columns from order_id to amount, typed; those that there are not are null.
+    /// Our columns from `order_id` to `amount`, typed; those that there are not are null.
     fn columns(&mut self, input: &Input, select: Select) -> Result<Vec<Expr>> {
         let theirs = &input.columns;
         let rfm = select.rfm.then_some("rfm");
         let itemsets = select.itemsets.then_some("itemsets and rules");
-        let order_id = self.id("order_id", &theirs.order_id, Some("every selection"), true)?;
-        let item_id = self.id("item_id", &theirs.item_id, itemsets, false)?;
-        let customer_id = self.id("customer_id", &theirs.customer_id, rfm, false)?;
-        let order_ts = self.time("order_ts", &theirs.order_ts, rfm, &input.timezone)?;
-        let quantity = self.decimal("quantity", &theirs.quantity, &FACTOR)?.unwrap_or(cast(lit(1), FACTOR));
-        let unit_price = self.decimal("unit_price", &theirs.unit_price, &FACTOR)?;
-        let amount = self.decimal("amount", &theirs.amount, &MONEY)?;
+        let order_id = self.id("order_id", theirs.order_id.as_ref(), Some("every selection"), true)?;
+        let item_id = self.id("item_id", theirs.item_id.as_ref(), itemsets, false)?;
+        let customer_id = self.id("customer_id", theirs.customer_id.as_ref(), rfm, false)?;
+        let order_ts = self.time("order_ts", theirs.order_ts.as_ref(), rfm, &input.timezone)?;
+        let quantity =
+            self.decimal("quantity", theirs.quantity.as_ref(), &FACTOR)?.unwrap_or(cast(lit(1), FACTOR));
+        let unit_price = self.decimal("unit_price", theirs.unit_price.as_ref(), &FACTOR)?;
+        let amount = self.decimal("amount", theirs.amount.as_ref(), &MONEY)?;
         if select.rfm && unit_price.is_none() && amount.is_none() {
             return Err(self.missing("unit_price or amount", "rfm"));
         }
@@ -116,29 +117,49 @@ impl Mapping<'_> {
         ])
     }
 
-    fn id(&mut self, name: &'static str, text: &Option<String>, needed_by: Option<&str>, required: bool) -> Result<Expr> {
-        match self.given(name, text.as_deref(), needed_by)? {
+    fn id(
+        &mut self,
+        name: &'static str,
+        text: Option<&String>,
+        needed_by: Option<&str>,
+        required: bool,
+    ) -> Result<Expr> {
+        match self.given(name, text.map(String::as_str), needed_by)? {
             Some((given, from)) => self.checked(name, given.clone(), cast::id(&given, &from), required),
             None => null(&ID),
         }
     }
 
-    fn time(&mut self, name: &'static str, text: &Option<String>, needed_by: Option<&str>, zone: &str) -> Result<Expr> {
-        match self.given(name, text.as_deref(), needed_by)? {
+    fn time(
+        &mut self,
+        name: &'static str,
+        text: Option<&String>,
+        needed_by: Option<&str>,
+        zone: &str,
+    ) -> Result<Expr> {
+        match self.given(name, text.map(String::as_str), needed_by)? {
             Some((given, from)) => self.checked(name, given.clone(), cast::time(&given, &from, zone), true),
             None => null(&TIME),
         }
     }
 
-    fn decimal(&mut self, name: &'static str, text: &Option<String>, to: &DataType) -> Result<Option<Expr>> {
-        match self.given(name, text.as_deref(), None)? {
-            Some((given, from)) => self.checked(name, given.clone(), cast::decimal(&given, &from, to), false).map(Some),
+    fn decimal(&mut self, name: &'static str, text: Option<&String>, to: &DataType) -> Result<Option<Expr>> {
+        match self.given(name, text.map(String::as_str), None)? {
+            Some((given, from)) => {
+                self.checked(name, given.clone(), cast::decimal(&given, &from, to), false).map(Some)
+            }
             None => Ok(None),
         }
     }
 
     /// Notes when a cast fails; a required value fails when it is missing, too.
-    fn checked(&mut self, column: &'static str, given: Expr, cast: Result<Cast>, required: bool) -> Result<Expr> {
+    fn checked(
+        &mut self,
+        column: &'static str,
+        given: Expr,
+        cast: Result<Cast>,
+        required: bool,
+    ) -> Result<Expr> {
         let Cast { value, fails } = cast.map_err(|error| mapped(error, column))?;
         let when = if required { Some(value.clone().is_null()) } else { fails };
         if let Some(when) = when {
@@ -160,7 +181,12 @@ impl Mapping<'_> {
 
     /// The expression for a column of ours and its type: a column of exactly the name written, else a SQL expression; where
     /// nothing is written, the column of our own name.
-    fn given(&self, name: &str, text: Option<&str>, needed_by: Option<&str>) -> Result<Option<(Expr, DataType)>> {
+    fn given(
+        &self,
+        name: &str,
+        text: Option<&str>,
+        needed_by: Option<&str>,
+    ) -> Result<Option<(Expr, DataType)>> {
         let written = text.unwrap_or(name);
         let expr = if self.raw.has_column_with_unqualified_name(written) {
             self.column(written)?
@@ -190,10 +216,14 @@ impl Mapping<'_> {
 
     /// One line's expression over the columns: no aggregates, no subqueries.
     fn expression(&self, text: &str, key: &str) -> Result<Expr> {
-        let wrong = |message: String| Error::new(ErrorKind::Schema, message).with("key", key).with("value", text);
+        let wrong =
+            |message: String| Error::new(ErrorKind::Schema, message).with("key", key).with("value", text);
         let expr = self.lines.parse_sql_expr(text).map_err(|error| {
-            wrong(format!("{key} is neither a column nor an expression over the columns; there are: {}", self.names()))
-                .caused_by(error.strip_backtrace())
+            wrong(format!(
+                "{key} is neither a column nor an expression over the columns; there are: {}",
+                self.names()
+            ))
+            .caused_by(error.strip_backtrace())
         })?;
         let mut unusable = None;
         expr.apply(|part| {

@@ -9,7 +9,8 @@ use datafusion::common::Result;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDFImpl, DocSection, Documentation, EmitTo, GroupsAccumulator, Signature, Volatility,
+    Accumulator, AggregateUDFImpl, DocSection, Documentation, EmitTo, GroupsAccumulator, Signature,
+    Volatility,
 };
 
 use super::grouped_sets::{GroupedSets, Sets};
@@ -135,11 +136,16 @@ impl GroupsAccumulator for BasketAccumulator {
         Ok(vec![self.evaluate(emit_to)?])
     }
 
-    fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        opt_filter: Option<&BooleanArray>,
+    ) -> Result<Vec<ArrayRef>> {
         let items = values[0].as_primitive::<UInt32Type>();
         let kept = |row: usize| items.is_valid(row) && passes(opt_filter, row);
         let offsets = OffsetBuffer::from_lengths((0..items.len()).map(|row| usize::from(kept(row))));
-        let codes: UInt32Array = (0..items.len()).filter(|row| kept(*row)).map(|row| items.value(row)).collect();
+        let codes: UInt32Array =
+            (0..items.len()).filter(|row| kept(*row)).map(|row| items.value(row)).collect();
         Ok(vec![Arc::new(ListArray::try_new(list_field(), offsets, Arc::new(codes), None)?)])
     }
 

@@ -48,10 +48,13 @@ impl AggregateUDFImpl for CandidateCounts {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        match arg_types {
-            [items, _] => Ok(vec![as_basket_type("candidate_counts", items)?, Candidates::data_type()]),
-            _ => plan_err!("candidate_counts takes items and candidates, not {} arguments", arg_types.len()),
-        }
+        let [items, _] = arg_types else {
+            return plan_err!(
+                "candidate_counts takes items and candidates, not {} arguments",
+                arg_types.len()
+            );
+        };
+        Ok(vec![as_basket_type("candidate_counts", items)?, Candidates::data_type()])
     }
 
     fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
@@ -99,7 +102,11 @@ impl CandidateCountsAccumulator {
             self.counts = vec![0; counts.len()];
         }
         if self.counts.len() != counts.len() {
-            return exec_err!("counts of {} and of {} candidates do not add up", self.counts.len(), counts.len());
+            return exec_err!(
+                "counts of {} and of {} candidates do not add up",
+                self.counts.len(),
+                counts.len()
+            );
         }
         self.counts.iter_mut().zip(counts.values()).for_each(|(total, count)| *total += count);
         Ok(())

@@ -17,7 +17,7 @@ impl Candidates {
     /// # Errors
     /// When they are not ascending, distinct and of the length said: counting relies on it.
     pub fn try_new(length: usize, items: Vec<u32>) -> Result<Self> {
-        if length == 0 || items.len() % length != 0 {
+        if length == 0 || !items.len().is_multiple_of(length) {
             return exec_err!("{} items are no candidates of length {length}", items.len());
         }
         let ascending = items.chunks(length).all(|candidate| candidate.is_sorted_by(|a, b| a < b));

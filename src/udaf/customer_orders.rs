@@ -4,8 +4,8 @@
 use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Int64Array, ListArray, StringBuilder,
-    StructArray,
+    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Int64Array, ListArray,
+    StringBuilder, StructArray,
 };
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::datatypes::{DataType, Date32Type, Decimal128Type, Field, FieldRef, Fields};
@@ -13,7 +13,8 @@ use datafusion::common::{Result, exec_datafusion_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDFImpl, DocSection, Documentation, EmitTo, GroupsAccumulator, Signature, Volatility,
+    Accumulator, AggregateUDFImpl, DocSection, Documentation, EmitTo, GroupsAccumulator, Signature,
+    Volatility,
 };
 
 use super::grouped_sets::{GroupedSets, Sets};
@@ -62,7 +63,10 @@ impl AggregateUDFImpl for CustomerOrders {
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
         if arg_types.len() != 3 {
-            return plan_err!("customer_orders takes order_id, order_date and amount, not {} arguments", arg_types.len());
+            return plan_err!(
+                "customer_orders takes order_id, order_date and amount, not {} arguments",
+                arg_types.len()
+            );
         }
         Ok(vec![DataType::Utf8View, DataType::Date32, MONEY])
     }
@@ -145,9 +149,9 @@ impl OrdersAccumulator {
     }
 
     fn add_amount(&mut self, group: usize, amount: i128) -> Result<()> {
-        self.monetary[group] = self.monetary[group]
-            .checked_add(amount)
-            .ok_or_else(|| exec_datafusion_err!("a customer's amounts add up to more than decimal(38,4) holds"))?;
+        self.monetary[group] = self.monetary[group].checked_add(amount).ok_or_else(|| {
+            exec_datafusion_err!("a customer's amounts add up to more than decimal(38,4) holds")
+        })?;
         Ok(())
     }
 
@@ -258,9 +262,10 @@ impl GroupsAccumulator for OrdersAccumulator {
         let (first, last, monetary, orders, days) = self.take(emit_to);
         let mut order_ids = StringBuilder::new();
         for code in &orders.values {
-            order_ids.append_value(std::str::from_utf8(self.order_ids.get(*code)).map_err(|error| {
-                exec_datafusion_err!("an order id is no longer UTF-8: {error}")
-            })?);
+            order_ids.append_value(
+                std::str::from_utf8(self.order_ids.get(*code))
+                    .map_err(|error| exec_datafusion_err!("an order id is no longer UTF-8: {error}"))?,
+            );
         }
         let dates: Date32Array = days.values.iter().map(|code| Some(day_of(*code))).collect();
         let orders = ListArray::try_new(
@@ -273,13 +278,18 @@ impl GroupsAccumulator for OrdersAccumulator {
         Ok(vec![Arc::new(first), Arc::new(last), Arc::new(monetary), Arc::new(orders), Arc::new(days)])
     }
 
-    fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        opt_filter: Option<&BooleanArray>,
+    ) -> Result<Vec<ArrayRef>> {
         let order_ids = values[0].as_string_view();
         let dates = values[1].as_primitive::<Date32Type>();
         let amounts = values[2].as_primitive::<Decimal128Type>();
         let rows = 0..order_ids.len();
         let date = |row: usize| (dates.is_valid(row) && passes(opt_filter, row)).then(|| dates.value(row));
-        let order = |row: usize| (order_ids.is_valid(row) && passes(opt_filter, row)).then(|| order_ids.value(row));
+        let order =
+            |row: usize| (order_ids.is_valid(row) && passes(opt_filter, row)).then(|| order_ids.value(row));
         let dates_or_null: Date32Array = rows.clone().map(date).collect();
         let monetary: Decimal128Array = rows
             .clone()

@@ -24,12 +24,12 @@ pub use candidates::Candidates;
 
 /// All our aggregates, to be registered wherever a plan is made or run.
 #[must_use]
-pub fn all() -> Vec<Arc<AggregateUDF>> {
+pub fn all() -> Vec<AggregateUDF> {
     vec![
-        Arc::new(AggregateUDF::from(basket::Basket::default())),
-        Arc::new(AggregateUDF::from(candidate_counts::CandidateCounts::default())),
-        Arc::new(AggregateUDF::from(customer_orders::CustomerOrders::default())),
-        Arc::new(AggregateUDF::from(pair_counts::PairCounts::default())),
+        AggregateUDF::from(basket::Basket::default()),
+        AggregateUDF::from(candidate_counts::CandidateCounts::default()),
+        AggregateUDF::from(customer_orders::CustomerOrders::default()),
+        AggregateUDF::from(pair_counts::PairCounts::default()),
     ]
 }
 
@@ -40,11 +40,13 @@ fn passes(filter: Option<&BooleanArray>, row: usize) -> bool {
 
 /// Offsets of a list array, whose values must number no more than `i32::MAX`.
 fn list_offsets(offsets: &[usize]) -> Result<OffsetBuffer<i32>> {
-    let offsets: Vec<i32> = offsets
-        .iter()
-        .map(|offset| i32::try_from(*offset))
-        .collect::<Result<_, _>>()
-        .map_err(|_| exec_datafusion_err!("more than {} values in one batch of lists; raise engine.target_partitions", i32::MAX))?;
+    let offsets: Vec<i32> =
+        offsets.iter().map(|offset| i32::try_from(*offset)).collect::<Result<_, _>>().map_err(|_| {
+            exec_datafusion_err!(
+                "more than {} values in one batch of lists; raise engine.target_partitions",
+                i32::MAX
+            )
+        })?;
     Ok(OffsetBuffer::new(offsets.into()))
 }
 

@@ -55,10 +55,10 @@ impl AggregateUDFImpl for PairCounts {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        match arg_types {
-            [items, _] => Ok(vec![as_basket_type("pair_counts", items)?, DataType::Int64]),
-            _ => plan_err!("pair_counts takes items and min_count, not {} arguments", arg_types.len()),
-        }
+        let [items, _] = arg_types else {
+            return plan_err!("pair_counts takes items and min_count, not {} arguments", arg_types.len());
+        };
+        Ok(vec![as_basket_type("pair_counts", items)?, DataType::Int64])
     }
 
     fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
@@ -123,11 +123,11 @@ impl PairCountsAccumulator {
     /// The pairs counted at least so often, in order, with their counts.
     fn pairs(&self, at_least: i64) -> Vec<(u64, i64)> {
         let rows = (1..TRIANGLE_ITEMS).take_while(|second| triangle_row(*second) < self.triangle.len());
-        let triangle = rows.flat_map(|second| {
-            (0..second).map(move |first| (first, second))
-        });
+        let triangle = rows.flat_map(|second| (0..second).map(move |first| (first, second)));
         let mut pairs: Vec<(u64, i64)> = triangle
-            .map(|(first, second)| (pack(first, second), self.triangle[triangle_row(second) + first as usize]))
+            .map(|(first, second)| {
+                (pack(first, second), self.triangle[triangle_row(second) + first as usize])
+            })
             .chain(self.others.iter().map(|(pair, count)| (*pair, *count)))
             .filter(|(_, count)| *count >= at_least)
             .collect();

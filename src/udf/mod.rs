@@ -1,7 +1,5 @@
 //! The scalar functions that the rule measures need beside SQL's own, one subject a file.
 
-use std::sync::Arc;
-
 use datafusion::logical_expr::ScalarUDF;
 
 mod rule_id;
@@ -9,10 +7,10 @@ mod significance;
 
 /// All our scalar functions, to be registered wherever a plan is made or run.
 #[must_use]
-pub fn all() -> Vec<Arc<ScalarUDF>> {
+pub fn all() -> Vec<ScalarUDF> {
     vec![
-        Arc::new(ScalarUDF::from(rule_id::RuleId::default())),
-        Arc::new(significance::chi_squared_p_function()),
-        Arc::new(significance::fishers_exact_p_function()),
+        ScalarUDF::from(rule_id::RuleId::default()),
+        significance::chi_squared_p_function(),
+        significance::fishers_exact_p_function(),
     ]
 }

@@ -75,6 +75,8 @@ impl ScalarUDFImpl for RuleId {
 fn rule_id(antecedents: &ArrayRef, consequents: &ArrayRef) -> Result<String> {
     let sides: [Vec<Option<&str>>; 2] =
         [antecedents, consequents].map(|side| side.as_string::<i32>().iter().collect());
-    let json = serde_json::to_vec(&sides).map_err(|error| exec_datafusion_err!("a rule is no JSON: {error}"))?;
-    Ok(Sha256::digest(json).iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    let json =
+        serde_json::to_vec(&sides).map_err(|error| exec_datafusion_err!("a rule is no JSON: {error}"))?;
+    let digest = hex::encode(Sha256::digest(json));
+    Ok(digest[..16].to_owned())
 }

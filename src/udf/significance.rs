@@ -36,10 +36,11 @@ pub fn fishers_exact_p_function() -> ScalarUDF {
         Volatility::Immutable,
         Arc::new(|arguments: &[ColumnarValue]| {
             let arrays = ColumnarValue::values_to_arrays(arguments)?;
-            let counts: Vec<_> = arrays.iter().map(|array| array.as_primitive::<Int64Type>()).collect();
+            let counts: Vec<_> = arrays.iter().map(AsArray::as_primitive::<Int64Type>).collect();
             let p: Float64Array = (0..counts[0].len())
                 .map(|row| {
-                    let count = |column: usize| counts[column].is_valid(row).then(|| counts[column].value(row));
+                    let count =
+                        |column: usize| counts[column].is_valid(row).then(|| counts[column].value(row));
                     hypergeometric_upper_tail(count(0)?, count(1)?, count(2)?, count(3)?)
                 })
                 .collect();
@@ -63,7 +64,9 @@ fn hypergeometric_upper_tail(observed: i64, drawn: i64, marked: i64, total: i64)
     }
     let (drawn, marked, total) = (drawn as f64, marked as f64, total as f64);
     // the ratio of the chance of `count + 1` to that of `count`
-    let step = |count: f64| (marked - count) * (drawn - count) / ((count + 1.0) * (total - marked - drawn + count + 1.0));
+    let step = |count: f64| {
+        (marked - count) * (drawn - count) / ((count + 1.0) * (total - marked - drawn + count + 1.0))
+    };
     let mode = (drawn + 1.0) * (marked + 1.0) / (total + 2.0);
     let observed = observed as f64;
     if observed > mode {
@@ -87,7 +90,7 @@ fn sum_while_it_matters(terms: impl Iterator<Item = f64>) -> f64 {
     let mut sum = 0.0;
     for term in terms {
         let longer = sum + term;
-        if longer == sum {
+        if longer <= sum {
             break;
         }
         sum = longer;
@@ -106,7 +109,7 @@ fn ln_hypergeometric(count: f64, drawn: f64, marked: f64, total: f64) -> f64 {
 
 fn ln_binomial(successes: f64, trials: f64, chance: f64) -> f64 {
     let failures = trials - successes;
-    if trials == 0.0 || (chance == 0.0 && successes == 0.0) || (chance == 1.0 && failures == 0.0) {
+    if trials == 0.0 || (chance <= 0.0 && successes == 0.0) || (chance >= 1.0 && failures == 0.0) {
         return 0.0;
     }
     if successes == 0.0 {
@@ -126,11 +129,14 @@ fn ln_binomial(successes: f64, trials: f64, chance: f64) -> f64 {
 /// ln(n!) less Stirling's approximation of it.
 fn stirling_error(n: f64) -> f64 {
     if n <= 15.0 {
-        let factorial: f64 = std::iter::successors(Some(1.0), |k| Some(k + 1.0)).take_while(|k| *k <= n).product();
+        let factorial: f64 =
+            std::iter::successors(Some(1.0), |k| Some(k + 1.0)).take_while(|k| *k <= n).product();
         return factorial.ln() - ((n + 0.5) * n.ln() - n + 0.5 * TAU.ln());
     }
     let square = n * n;
-    (1.0 / 12.0 - (1.0 / 360.0 - (1.0 / 1260.0 - (1.0 / 1680.0 - 1.0 / 1188.0 / square) / square) / square) / square) / n
+    (1.0 / 12.0
+        - (1.0 / 360.0 - (1.0 / 1260.0 - (1.0 / 1680.0 - 1.0 / 1188.0 / square) / square) / square) / square)
+        / n
 }
 
 /// x ln(x / mean) + mean - x, also where x is near the mean.
