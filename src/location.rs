@@ -55,7 +55,9 @@ impl Location {
             .map_or(&[][..], |(_, names)| names);
         let settings = std::env::vars()
             .filter(|(name, _)| prefixes.iter().any(|prefix| name.starts_with(prefix)))
-            .map(|(name, value)| (name.to_ascii_lowercase(), value));
+            .map(|(name, value)| (name.to_ascii_lowercase(), value))
+            // who writes http:// means it
+            .chain((self.url.scheme() == "http").then(|| ("allow_http".to_owned(), "true".to_owned())));
         let (store, path) = parse_url_opts(&self.url, settings).map_err(|error| {
             Error::new(ErrorKind::Config, "the object store cannot be opened")
                 .with("location", &self.url)

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, Date32Array, Float64Array, RecordBatch, StringArray, UInt64Array};
+use datafusion::arrow::array::{Array, ArrayRef, Date32Array, Float64Array, RecordBatch, StringArray, UInt64Array};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::instant::Instant;
-use datafusion::config::FormatOptions;
 use datafusion::prelude::SessionContext;
-use datafusion_cli::exec::{exec_from_commands, exec_from_repl};
+use datafusion::sql::parser::DFParserBuilder;
+use datafusion_cli::cli_context::CliSessionContext;
+use datafusion_cli::exec::exec_from_repl;
 use datafusion_cli::object_storage::instrumented::InstrumentedObjectStoreRegistry;
 use datafusion_cli::print_format::PrintFormat;
 use datafusion_cli::print_options::{MaxRows, PrintOptions};
@@ -20,8 +23,7 @@ use crate::query::ReadOnly;
 pub async fn run(context: SessionContext, statements: Option<String>, format: ResultFormat) -> Result<()> {
     let context = ReadOnly(context);
     if let Some(statements) = statements {
-        let options = print_options(format, MaxRows::Unlimited);
-        return Ok(exec_from_commands(&context, vec![statements], &options).await?);
+        return answer(&context, &statements, format).await;
     }
     let mut options = print_options(format, MaxRows::Limited(100));
     options.quiet = false;
@@ -30,6 +32,46 @@ pub async fn run(context: SessionContext, statements: Option<String>, format: Re
     exec_from_repl(&context, &mut options)
         .await
         .map_err(|error| Error::new(ErrorKind::External, "the prompt failed").caused_by(error))
+}
+
+/// Runs statements one after the other and prints the rows of each.
+async fn answer(context: &ReadOnly, statements: &str, format: ResultFormat) -> Result<()> {
+    for statement in DFParserBuilder::new(statements).build()?.parse_statements()? {
+        let plan = context.session_state().statement_to_plan(statement).await?;
+        let frame = context.execute_logical_plan(plan).await?;
+        let schema = Arc::new(frame.schema().as_arrow().clone());
+        let batches = frame.collect().await?;
+        let batches: Vec<RecordBatch> = match format {
+            ResultFormat::Csv => batches.iter().map(nested_as_text).collect::<Result<_>>()?,
+            ResultFormat::Table | ResultFormat::Json => batches,
+        };
+        let schema = batches.first().map_or(schema, RecordBatch::schema);
+        print_batches(schema, &batches, format)?;
+    }
+    Ok(())
+}
+
+/// Lists and structs as text: CSV has no other way to hold them.
+fn nested_as_text(batch: &RecordBatch) -> Result<RecordBatch> {
+    let options = FormatOptions::default();
+    let columns = batch.schema_ref().fields().iter().zip(batch.columns()).map(|(field, column)| {
+        if !field.data_type().is_nested() {
+            return Ok((field.name(), Arc::clone(column)));
+        }
+        let formatter = ArrayFormatter::try_new(column.as_ref(), &options)?;
+        let text: StringArray = (0..column.len())
+            .map(|row| column.is_valid(row).then(|| formatter.value(row).to_string()))
+            .collect();
+        Ok((field.name(), Arc::new(text) as ArrayRef))
+    });
+    Ok(RecordBatch::try_from_iter(columns.collect::<Result<Vec<_>>>()?)?)
+}
+
+fn print_batches(schema: SchemaRef, batches: &[RecordBatch], format: ResultFormat) -> Result<()> {
+    let rows = batches.iter().map(RecordBatch::num_rows).sum();
+    let options = datafusion::config::FormatOptions::default();
+    print_options(format, MaxRows::Unlimited).print_batches(schema, batches, Instant::now(), rows, &options)?;
+    Ok(())
 }
 
 fn print_options(format: ResultFormat, maxrows: MaxRows) -> PrintOptions {
@@ -73,13 +115,5 @@ pub fn print_runs(runs: &[Commit], format: ResultFormat) -> Result<()> {
         ("fingerprints", Arc::new(runs.iter().map(|run| Some(fingerprints(run))).collect::<StringArray>())),
     ];
     let batch = RecordBatch::try_from_iter(columns)?;
-    let count = batch.num_rows();
-    print_options(format, MaxRows::Unlimited).print_batches(
-        batch.schema(),
-        &[batch],
-        Instant::now(),
-        count,
-        &FormatOptions::default(),
-    )?;
-    Ok(())
+    print_batches(batch.schema(), &[batch], format)
 }
