@@ -128,7 +128,7 @@ mod tests {
         let location = Location::parse("/no such/100% #1").unwrap();
         assert_eq!(location.url.as_str(), "file:///no%20such/100%25%20%231");
         assert_eq!(location.open().unwrap().1.as_ref(), "no such/100% #1");
-        let object = location.object_url(&Path::from("no such/100% #1/a?b.parquet"));
+        let object = location.object_url(&Path::parse("no such/100% #1/a?b.parquet").unwrap());
         assert_eq!(Path::from_url_path(object.path()).unwrap().as_ref(), "no such/100% #1/a?b.parquet");
     }
 

@@ -32,7 +32,8 @@ fn text(bytes: &[u8]) -> String {
 /// Runs the job; its exit code, standard output and standard error.
 fn run(bench: &Bench, input: &str, more: &[&str]) -> (i32, String, String) {
     let output = bench.text("out");
-    let arguments = [&["run", "--input", input, "--output", &output, "--run-date", "2024-12-31"], more].concat();
+    let arguments =
+        [&["run", "--input", input, "--output", &output, "--run-date", "2024-12-31"], more].concat();
     let ran = regulars(&arguments);
     (ran.status.code().unwrap(), text(&ran.stdout), text(&ran.stderr))
 }
@@ -57,9 +58,25 @@ fn the_demo_shows_segments_rules_and_what_to_do_next() {
     let config = bench.text("shop/regulars.toml");
     let again = regulars(&["run", "--config", &config, "--run-date", "2024-12-31"]);
     assert!(text(&again.stdout).contains("published already; nothing was done"));
-    let rows = regulars(&["sql", "--config", &config, "--format", "csv", "-c", "SELECT count(*) AS n FROM line WHERE month IS NULL"]);
+    let rows = regulars(&[
+        "sql",
+        "--config",
+        &config,
+        "--format",
+        "csv",
+        "-c",
+        "SELECT count(*) AS n FROM line WHERE month IS NULL",
+    ]);
     assert_eq!(rows.status.code(), Some(2), "line has our columns alone");
-    let rows = regulars(&["sql", "--config", &config, "--format", "csv", "-c", "SELECT count(DISTINCT month) AS n FROM input"]);
+    let rows = regulars(&[
+        "sql",
+        "--config",
+        &config,
+        "--format",
+        "csv",
+        "-c",
+        "SELECT count(DISTINCT month) AS n FROM input",
+    ]);
     assert_eq!(text(&rows.stdout), "n\n12\n");
 }
 
@@ -75,7 +92,10 @@ fn a_run_reports_in_one_json_line_and_counts_every_line() {
     assert_eq!(report["generation"], 1);
     assert_eq!(report["tables"]["customer_rfm"]["rows"], 2);
     assert_eq!(
-        query(&bench, "SELECT measure, value FROM run_summary WHERE stage = 'clean' AND value > 0 ORDER BY measure"),
+        query(
+            &bench,
+            "SELECT measure, value FROM run_summary WHERE stage = 'clean' AND value > 0 ORDER BY measure"
+        ),
         "measure,value\nlines_after_run_date,1\nlines_kept,5\nlines_read,7\nlines_return,1\nlines_without_customer,1\n"
     );
     assert_eq!(
@@ -104,7 +124,11 @@ fn the_same_again_does_nothing_and_force_writes_the_same_bytes() {
     assert_eq!(bench.published(), first);
 
     let runs = regulars(&["runs", "--output", &bench.text("out"), "--format", "csv"]);
-    assert!(text(&runs.stdout).lines().nth(1).unwrap().starts_with("2024-12-31,2,"), "{}", text(&runs.stdout));
+    assert!(
+        text(&runs.stdout).lines().nth(1).unwrap().starts_with("2024-12-31,2,"),
+        "{}",
+        text(&runs.stdout)
+    );
 }
 
 #[test]
@@ -113,7 +137,8 @@ fn a_dry_run_and_a_check_publish_nothing() {
     let input = bench.write("in/lines.csv", LINES);
     let (code, out, _) = run(&bench, &input, &["--dry-run"]);
     assert_eq!((code, out.contains("Computed and audited, not published")), (0, true));
-    let check = regulars(&["check", "--input", &input, "--output", &bench.text("out"), "--run-date", "2024-12-31"]);
+    let check =
+        regulars(&["check", "--input", &input, "--output", &bench.text("out"), "--run-date", "2024-12-31"]);
     assert_eq!(check.status.code(), Some(0), "{}", text(&check.stderr));
     assert!(bench.files("out").is_empty());
 }
@@ -136,10 +161,18 @@ fn mistakes_are_told_in_one_line_with_exit_code_2() {
     let bench = Bench::new();
     let input = bench.write("in/lines.csv", LINES);
     let config = bench.write("shop.toml", "[rules]\nmin_suport = 0.1\n");
-    let truncated = bench.write("bad.parquet", "PAR1 this is the beginning of a Parquet file, without its end");
-    let price = bench.write("price.csv", "order_id,item_id,customer_id,order_ts,unit_price\n1,a,b,2024-01-01,cheap\n2,a,b,2024-01-01,\n");
+    let truncated =
+        bench.write("bad.parquet", "PAR1 this is the beginning of a Parquet file, without its end");
+    let price = bench.write(
+        "price.csv",
+        "order_id,item_id,customer_id,order_ts,unit_price\n1,a,b,2024-01-01,cheap\n2,a,b,2024-01-01,\n",
+    );
     for (input, more, expected) in [
-        (&*input, &["--config", &*config][..], "there is no key rules.min_suport; did you mean rules.min_support? [file: "),
+        (
+            &*input,
+            &["--config", &*config][..],
+            "there is no key rules.min_suport; did you mean rules.min_support? [file: ",
+        ),
         (&input, &["--config", "/no/such.toml"], "the configuration file cannot be read"),
         (&input, &["--set", "rules.min_support=2"], "rules.min_support must be in (0, 1]"),
         (&input, &["--run-date", "2024-13-01"], "--run-date must be a date"),
@@ -147,10 +180,18 @@ fn mistakes_are_told_in_one_line_with_exit_code_2() {
         (&input, &["--set", "input.filter=Country = 'France'"], "there are: order_id, item_id, customer_id"),
         (&input, &["--set", "input.filter=quantity"], "input.filter must be true or false for a line"),
         (&input, &["--set", "input.columns.order_id=max(order_id)"], "not an aggregate"),
-        (&input, &["--set", "clean.returns_when=colour = 1"], "clean.returns_when is neither a column nor an expression"),
+        (
+            &input,
+            &["--set", "clean.returns_when=colour = 1"],
+            "clean.returns_when is neither a column nor an expression",
+        ),
         (&input, &["--set", "rules.max_itemsets=1"], "more than rules.max_itemsets = 1; raise it"),
         (&input, &["--set", "rules.max_rules=1"], "more than rules.max_rules = 1; raise it"),
-        (&input, &["--output", &bench.text("in/out"), "--input", &bench.text("in")], "the output lies inside the input"),
+        (
+            &input,
+            &["--output", &bench.text("in/out"), "--input", &bench.text("in")],
+            "the output lies inside the input",
+        ),
         (&bench.text("nowhere"), &[], "there are no files there"),
         (&bench.text("*.tsv"), &[], "there are no files there"),
         ("ftp://host/lines", &[], "the schemes are file, s3"),
@@ -198,7 +239,10 @@ fn values_that_do_not_cast_are_dropped_and_counted_when_asked() {
     let (code, _, err) = run(&bench, &input, &["--set", "clean.invalid=drop", "--set", "clean.returns=keep"]);
     assert_eq!((code, err.as_str()), (0, ""));
     assert_eq!(
-        query(&bench, "SELECT measure, value FROM run_summary WHERE stage = 'clean' AND value > 0 ORDER BY measure"),
+        query(
+            &bench,
+            "SELECT measure, value FROM run_summary WHERE stage = 'clean' AND value > 0 ORDER BY measure"
+        ),
         "measure,value\nlines_invalid_order_id,1\nlines_invalid_order_ts,2\nlines_invalid_unit_price,1\nlines_kept,2\nlines_read,6\n"
     );
     // rounded half away from zero, and local to UTC
@@ -226,7 +270,13 @@ fn explain_shows_sql_parameters_and_plans() {
     let input = bench.write("lines.csv", LINES);
     let job = ["explain", "--input", &input, "--output", &bench.text("out"), "--run-date", "2024-12-31"];
     let plain = text(&regulars(&job).stdout);
-    for expected in ["==== clean/line.sql ====", "==== mine/candidate.sql ====", "$min_confidence = 0.3", "DataSourceExec", "AggregateExec"] {
+    for expected in [
+        "==== clean/line.sql ====",
+        "==== mine/candidate.sql ====",
+        "$min_confidence = 0.3",
+        "DataSourceExec",
+        "AggregateExec",
+    ] {
         assert!(plain.contains(expected), "no {expected} in {plain}");
     }
     let analyzed = text(&regulars(&[&job[..], &["--analyze"]].concat()).stdout);
@@ -243,12 +293,14 @@ fn sql_answers_as_table_csv_and_json_and_writes_nowhere() {
     assert!(text(&sql("table", count).stdout).contains("| 7 |"));
     assert_eq!(text(&sql("csv", count).stdout), "n\n7\n");
     assert_eq!(text(&sql("json", count).stdout).trim(), "[{\"n\":7}]");
-    let baskets = "SELECT basket(CAST(quantity AS INT UNSIGNED)) AS quantities FROM order_line WHERE order_id = '1'";
+    let baskets =
+        "SELECT basket(CAST(quantity AS INT UNSIGNED)) AS quantities FROM order_line WHERE order_id = '1'";
     assert_eq!(text(&sql("csv", baskets).stdout), "quantities\n\"[1, 2]\"\n");
     let copy = sql("csv", &format!("COPY (SELECT 1) TO '{}'", bench.text("copy.csv")));
     assert_eq!(copy.status.code(), Some(2), "{}", text(&copy.stderr));
     assert!(!bench.path("copy.csv").exists());
-    let none = regulars(&["sql", "--output", &bench.text("out"), "--run-date", "2024-01-01", "-c", "SELECT 1"]);
+    let none =
+        regulars(&["sql", "--output", &bench.text("out"), "--run-date", "2024-01-01", "-c", "SELECT 1"]);
     assert!(text(&none.stderr).contains("nothing is published for 2024-01-01"));
 }
 
@@ -285,7 +337,9 @@ fn a_signal_stops_a_run_with_its_exit_code() {
             .spawn()
             .unwrap();
         let connection = accept(&silent);
-        assert!(Command::new("kill").args(["-s", signal, &running.id().to_string()]).status().unwrap().success());
+        assert!(
+            Command::new("kill").args(["-s", signal, &running.id().to_string()]).status().unwrap().success()
+        );
         assert_eq!(running.wait().unwrap().code(), Some(expected));
         assert!(bench.files("out").is_empty());
         drop(connection);

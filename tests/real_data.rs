@@ -33,13 +33,17 @@ async fn segments(set: &[&str]) -> Option<Vec<String>> {
     );
     if set[0].contains("quantile") {
         let edges = "SELECT array_agg(upper ORDER BY upper) FROM rfm_thresholds WHERE dimension = ";
-        assert_eq!(lines(&arguments, &format!("{edges}'recency'")).await, ["[13.8, 33.0, 72.0, 180.0, 374.0]"]);
+        assert_eq!(
+            lines(&arguments, &format!("{edges}'recency'")).await,
+            ["[13.8, 33.0, 72.0, 180.0, 374.0]"]
+        );
         assert_eq!(
             lines(&arguments, &format!("{edges}'monetary'")).await,
             ["[250.194, 490.096, 942.276, 2058.426, 280206.02]"]
         );
         assert_eq!(
-            lines(&arguments, "SELECT min(lower) FROM rfm_thresholds GROUP BY dimension ORDER BY dimension").await,
+            lines(&arguments, "SELECT min(lower) FROM rfm_thresholds GROUP BY dimension ORDER BY dimension")
+                .await,
             ["1.0", "3.75", "1.0"]
         );
     }
@@ -113,7 +117,10 @@ async fn r_rfm_thresholds_less_their_one_unit() {
     assert_eq!(lines(&arguments, &edges("recency")).await, ["[114.0, 180.0, 296.4, 481.0]"]);
     assert_eq!(lines(&arguments, &edges("frequency")).await, ["[3.0, 4.0, 5.0, 7.0]"]);
     assert_eq!(lines(&arguments, &edges("monetary")).await, ["[254.8, 381.0, 505.4, 665.0]"]);
-    assert_eq!(lines(&arguments, "SELECT count(*), sum(monetary) FROM customer_rfm").await, ["995 464158.0000"]);
+    assert_eq!(
+        lines(&arguments, "SELECT count(*), sum(monetary) FROM customer_rfm").await,
+        ["995 464158.0000"]
+    );
 }
 
 #[tokio::test]
@@ -139,7 +146,8 @@ async fn online_retails_rule_of_the_regency_teacups() {
 
 /// Mines a data set; the number of itemsets.
 async fn itemsets(bench: &Bench, name: &str, min_support_count: u32) -> Option<u64> {
-    let mut set = vec![format!("rules.min_support_count={min_support_count}"), "rules.max_length=0".to_owned()];
+    let mut set =
+        vec![format!("rules.min_support_count={min_support_count}"), "rules.max_length=0".to_owned()];
     if name == "online_retail" {
         set.extend(ONLINE_RETAIL.map(str::to_owned));
         set.push("clean.returns=keep".to_owned());
@@ -175,15 +183,20 @@ async fn belgian_retails_itemsets_one_by_one() {
     let bench = Bench::new();
     itemsets(&bench, "belgian_retail", 100).await.unwrap();
     let arguments = bench.arguments("", &[]);
-    let mut found = lines(&arguments, "SELECT array_to_string(itemset, ' '), support_count FROM frequent_itemsets").await;
-    let golden = std::fs::read_to_string(shared.join("data/golden/belgian_retail_itemsets_count100.tsv")).unwrap();
+    let mut found =
+        lines(&arguments, "SELECT array_to_string(itemset, ' '), support_count FROM frequent_itemsets").await;
+    let golden =
+        std::fs::read_to_string(shared.join("data/golden/belgian_retail_itemsets_count100.tsv")).unwrap();
     let normal = |items: &str, count: &str| {
         let mut items: Vec<&str> = items.split([' ', ',']).collect();
         items.sort_unstable();
         format!("{} {count}", items.join(" "))
     };
-    let mut expected: Vec<String> =
-        golden.lines().map(|line| line.rsplit_once('\t').unwrap()).map(|(items, count)| normal(items, count)).collect();
+    let mut expected: Vec<String> = golden
+        .lines()
+        .map(|line| line.rsplit_once('\t').unwrap())
+        .map(|(items, count)| normal(items, count))
+        .collect();
     found.sort_unstable();
     expected.sort_unstable();
     assert_eq!(found.len(), 6451);

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, Date32Array, Float64Array, RecordBatch, StringArray, UInt64Array};
+use datafusion::arrow::array::{
+    Array, ArrayRef, Date32Array, Float64Array, RecordBatch, StringArray, UInt64Array,
+};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::instant::Instant;
@@ -70,7 +72,13 @@ fn nested_as_text(batch: &RecordBatch) -> Result<RecordBatch> {
 fn print_batches(schema: SchemaRef, batches: &[RecordBatch], format: ResultFormat) -> Result<()> {
     let rows = batches.iter().map(RecordBatch::num_rows).sum();
     let options = datafusion::config::FormatOptions::default();
-    print_options(format, MaxRows::Unlimited).print_batches(schema, batches, Instant::now(), rows, &options)?;
+    print_options(format, MaxRows::Unlimited).print_batches(
+        schema,
+        batches,
+        Instant::now(),
+        rows,
+        &options,
+    )?;
     Ok(())
 }
 

@@ -85,12 +85,13 @@ fn hypergeometric_upper_tail(observed: i64, drawn: i64, marked: i64, total: i64)
     }
 }
 
-/// Sums falling terms until they no longer change the sum.
+/// Sums terms that fall towards 0 until they no longer change the sum.
+#[allow(clippy::float_cmp, reason = "unchanged to the last bit is what is asked")]
 fn sum_while_it_matters(terms: impl Iterator<Item = f64>) -> f64 {
     let mut sum = 0.0;
     for term in terms {
         let longer = sum + term;
-        if longer <= sum {
+        if longer == sum {
             break;
         }
         sum = longer;

@@ -100,10 +100,14 @@ pub async fn lines(arguments: &Arguments, sql: &str) -> Vec<String> {
         let columns: Vec<_> = batch
             .columns()
             .iter()
-            .map(|column| datafusion::arrow::util::display::ArrayFormatter::try_new(column.as_ref(), &options).unwrap())
+            .map(|column| {
+                datafusion::arrow::util::display::ArrayFormatter::try_new(column.as_ref(), &options).unwrap()
+            })
             .collect();
         for row in 0..batch.num_rows() {
-            lines.push(columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(" "));
+            lines.push(
+                columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(" "),
+            );
         }
     }
     lines
@@ -113,6 +117,10 @@ pub async fn lines(arguments: &Arguments, sql: &str) -> Vec<String> {
 #[allow(dead_code, reason = "each test file uses some of it")]
 pub fn shared() -> Option<PathBuf> {
     let folder = PathBuf::from(std::env::var_os("REGULARS_SHARED")?);
-    assert!(Path::new(&folder).join("data").is_dir(), "REGULARS_SHARED is {}, which has no data", folder.display());
+    assert!(
+        Path::new(&folder).join("data").is_dir(),
+        "REGULARS_SHARED is {}, which has no data",
+        folder.display()
+    );
     Some(folder)
 }

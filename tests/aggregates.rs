@@ -1,0 +1,343 @@
+//! The aggregates give the same answer however their input is split, ordered, converted, emitted and merged.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, ListArray, StringViewArray,
+    UInt32Array,
+};
+use datafusion::arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Field, Int64Type, Schema, UInt32Type,
+};
+use datafusion::arrow::util::pretty::pretty_format_batches;
+use datafusion::logical_expr::{AggregateUDF, EmitTo, GroupsAccumulator};
+use datafusion::physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
+use datafusion::physical_expr::expressions::col;
+use datafusion::physical_plan::collect;
+use datafusion::physical_plan::display::DisplayableExecutionPlan;
+use datafusion::prelude::SessionContext;
+use datafusion::scalar::ScalarValue;
+use proptest::prelude::*;
+use regulars::config::{Arguments, Config};
+use regulars::udaf::{self, Candidates};
+
+fn aggregate(name: &str, arguments: &[ArrayRef]) -> AggregateFunctionExpr {
+    let function: Arc<AggregateUDF> =
+        udaf::all().into_iter().find(|function| function.name() == name).unwrap().into();
+    let fields: Vec<Field> = arguments
+        .iter()
+        .enumerate()
+        .map(|(index, array)| Field::new(format!("a{index}"), array.data_type().clone(), true))
+        .collect();
+    let schema = Arc::new(Schema::new(fields));
+    let columns = (0..arguments.len()).map(|index| col(&format!("a{index}"), &schema).unwrap()).collect();
+    AggregateExprBuilder::new(function, columns).schema(schema).alias(name).build().unwrap()
+}
+
+/// One row of input for the grouped aggregates.
+#[derive(Debug, Clone)]
+struct Row {
+    group: usize,
+    item: Option<u32>,
+    order: Option<u8>,
+    day: Option<i32>,
+    amount: Option<i64>,
+    passes: Option<bool>,
+}
+
+fn row() -> impl Strategy<Value = Row> {
+    let maybe = |range| prop::option::weighted(0.85, range);
+    (
+        0usize..5,
+        maybe(0u32..6),
+        prop::option::weighted(0.85, 0u8..6),
+        prop::option::weighted(0.85, -3i32..4),
+        prop::option::weighted(0.85, -900i64..900),
+        prop::option::weighted(0.9, prop::bool::weighted(0.8)),
+    )
+        .prop_map(|(group, item, order, day, amount, passes)| Row {
+            group,
+            item,
+            order,
+            day,
+            amount,
+            passes,
+        })
+}
+
+/// How one part of the input becomes state.
+#[derive(Debug, Clone)]
+struct Part {
+    rows: Vec<Row>,
+    converted: bool,
+    emitted_first: usize,
+    batch: usize,
+}
+
+fn parts() -> impl Strategy<Value = Vec<Part>> {
+    let part = (prop::collection::vec(row(), 0..40), any::<bool>(), 0usize..4, 1usize..9)
+        .prop_map(|(rows, converted, emitted_first, batch)| Part { rows, converted, emitted_first, batch });
+    prop::collection::vec(part, 1..5)
+}
+
+type MakeArguments = fn(&[Row]) -> Vec<ArrayRef>;
+
+fn filter_of(rows: &[Row]) -> BooleanArray {
+    rows.iter().map(|row| row.passes).collect()
+}
+
+/// Numbers groups in the order of their appearance, as the engine does.
+fn number(groups: &mut Vec<usize>, group: usize) -> usize {
+    groups.iter().position(|known| *known == group).unwrap_or_else(|| {
+        groups.push(group);
+        groups.len() - 1
+    })
+}
+
+/// The states of a part's groups, in pieces: the arrays, and the group of each row of theirs.
+fn states(
+    expr: &AggregateFunctionExpr,
+    part: &Part,
+    arguments: MakeArguments,
+) -> Vec<(Vec<ArrayRef>, Vec<usize>)> {
+    let mut accumulator = expr.create_groups_accumulator().unwrap();
+    if part.converted {
+        let state =
+            accumulator.convert_to_state(&arguments(&part.rows), Some(&filter_of(&part.rows))).unwrap();
+        return vec![(state, part.rows.iter().map(|row| row.group).collect())];
+    }
+    let mut groups = Vec::new();
+    for rows in part.rows.chunks(part.batch) {
+        let numbers: Vec<usize> = rows.iter().map(|row| number(&mut groups, row.group)).collect();
+        accumulator.update_batch(&arguments(rows), &numbers, Some(&filter_of(rows)), groups.len()).unwrap();
+        assert!(accumulator.size() > 0);
+    }
+    if part.emitted_first == 0 || part.emitted_first >= groups.len() {
+        return vec![(accumulator.state(EmitTo::All).unwrap(), groups)];
+    }
+    let rest = groups.split_off(part.emitted_first);
+    let first = accumulator.state(EmitTo::First(part.emitted_first)).unwrap();
+    vec![(first, groups), (accumulator.state(EmitTo::All).unwrap(), rest)]
+}
+
+/// The result by group, of all parts merged, and of all rows at once.
+fn results(name: &str, parts: &[Part], arguments: MakeArguments) -> [BTreeMap<usize, ScalarValue>; 2] {
+    let expr = aggregate(name, &arguments(&[]));
+    let evaluate =
+        |accumulator: &mut Box<dyn GroupsAccumulator>, groups: &[usize]| -> BTreeMap<usize, ScalarValue> {
+            let values = accumulator.evaluate(EmitTo::All).unwrap();
+            groups
+                .iter()
+                .enumerate()
+                .map(|(row, group)| (*group, ScalarValue::try_from_array(&values, row).unwrap()))
+                .collect()
+        };
+    let mut merged = expr.create_groups_accumulator().unwrap();
+    let mut groups = Vec::new();
+    for (state, of_rows) in parts.iter().rev().flat_map(|part| states(&expr, part, arguments)) {
+        let numbers: Vec<usize> = of_rows.iter().map(|group| number(&mut groups, *group)).collect();
+        merged.merge_batch(&state, &numbers, groups.len()).unwrap();
+    }
+    let merged = evaluate(&mut merged, &groups);
+
+    let all: Vec<Row> = parts.iter().flat_map(|part| part.rows.clone()).collect();
+    let mut direct = expr.create_groups_accumulator().unwrap();
+    let mut groups = Vec::new();
+    let numbers: Vec<usize> = all.iter().map(|row| number(&mut groups, row.group)).collect();
+    direct.update_batch(&arguments(&all), &numbers, Some(&filter_of(&all)), groups.len()).unwrap();
+    [merged, evaluate(&mut direct, &groups)]
+}
+
+/// What counts of a group's rows.
+fn counted(parts: &[Part], group: usize) -> impl Iterator<Item = &Row> {
+    let rows = parts.iter().flat_map(|part| &part.rows);
+    rows.filter(move |row| row.group == group && row.passes == Some(true))
+}
+
+proptest! {
+    #[test]
+    fn basket_is_the_set_of_its_items(parts in parts()) {
+        let arguments: MakeArguments =
+            |rows| vec![Arc::new(rows.iter().map(|row| row.item).collect::<UInt32Array>())];
+        for results in results("basket", &parts, arguments) {
+            for (group, found) in results {
+                let ScalarValue::List(list) = found else { panic!("no list") };
+                let items = list.value(0);
+                let expected: BTreeSet<u32> = counted(&parts, group).filter_map(|row| row.item).collect();
+                prop_assert_eq!(
+                    items.as_primitive::<UInt32Type>().values().to_vec(),
+                    expected.into_iter().collect::<Vec<_>>()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn customer_orders_are_counted_by_hand(parts in parts()) {
+        let arguments: MakeArguments = |rows| {
+            let order = |row: &Row| row.order.map(|order| format!("order with a name longer than a view {order}"));
+            vec![
+                Arc::new(rows.iter().map(order).collect::<StringViewArray>()),
+                Arc::new(rows.iter().map(|row| row.day).collect::<Date32Array>()),
+                Arc::new(
+                    rows.iter()
+                        .map(|row| row.amount.map(i128::from))
+                        .collect::<Decimal128Array>()
+                        .with_precision_and_scale(38, 4)
+                        .unwrap(),
+                ),
+            ]
+        };
+        for results in results("customer_orders", &parts, arguments) {
+            for (group, found) in results {
+                let ScalarValue::Struct(found) = found else { panic!("no struct") };
+                let days: BTreeSet<i32> = counted(&parts, group).filter_map(|row| row.day).collect();
+                let orders: BTreeSet<u8> = counted(&parts, group).filter_map(|row| row.order).collect();
+                let amounts: i64 = counted(&parts, group).filter_map(|row| row.amount).sum();
+                let date = |column: usize| {
+                    let dates = found.column(column).as_primitive::<Date32Type>();
+                    dates.is_valid(0).then(|| dates.value(0))
+                };
+                let count = |column: usize| found.column(column).as_primitive::<Int64Type>().value(0);
+                prop_assert_eq!(date(0), days.first().copied());
+                prop_assert_eq!(date(1), days.last().copied());
+                prop_assert_eq!(count(2), orders.len() as i64);
+                prop_assert_eq!(count(3), days.len() as i64);
+                prop_assert_eq!(found.column(4).as_primitive::<Decimal128Type>().value(0), i128::from(amounts));
+            }
+        }
+    }
+
+    #[test]
+    fn counts_over_baskets_add_up_from_any_parts(
+        parts in prop::collection::vec(prop::collection::vec(prop::collection::btree_set(0u32..8, 0..6), 0..12), 1..5),
+        min_count in 1i64..4,
+    ) {
+        let candidates: Vec<u32> = (0..8).flat_map(|a| (a + 1..8).flat_map(move |b| [a, b])).collect();
+        let literal = Candidates::try_new(2, candidates.clone()).unwrap().to_literal();
+        let baskets = |part: &[BTreeSet<u32>]| -> ArrayRef {
+            Arc::new(ListArray::from_iter_primitive::<UInt32Type, _, _>(
+                part.iter().map(|basket| Some(basket.iter().copied().map(Some))),
+            ))
+        };
+        let merged = |name: &str, argument: &ScalarValue| {
+            let arrays = |part: &[BTreeSet<u32>]| vec![baskets(part), argument.to_array_of_size(part.len()).unwrap()];
+            let expr = aggregate(name, &arrays(&[]));
+            let mut total = expr.create_accumulator().unwrap();
+            for part in &parts {
+                let mut accumulator = expr.create_accumulator().unwrap();
+                for baskets in part.chunks(3) {
+                    accumulator.update_batch(&arrays(baskets)).unwrap();
+                }
+                let state: Vec<ArrayRef> =
+                    accumulator.state().unwrap().iter().map(|value| value.to_array().unwrap()).collect();
+                total.merge_batch(&state).unwrap();
+            }
+            let ScalarValue::List(list) = total.evaluate().unwrap() else { panic!("no list") };
+            list.value(0)
+        };
+        let all: Vec<&BTreeSet<u32>> = parts.iter().flatten().collect();
+        let count = |pair: &[u32]| all.iter().filter(|basket| pair.iter().all(|item| basket.contains(item))).count() as i64;
+        let expected: Vec<(u32, u32, i64)> = candidates.chunks(2).map(|pair| (pair[0], pair[1], count(pair))).collect();
+
+        let counts = merged("candidate_counts", &literal);
+        if !all.is_empty() {
+            let expected: Vec<i64> = expected.iter().map(|(_, _, count)| *count).collect();
+            prop_assert_eq!(counts.as_primitive::<Int64Type>().values().to_vec(), expected);
+        }
+        let pairs = merged("pair_counts", &ScalarValue::Int64(Some(min_count)));
+        let pairs = pairs.as_struct();
+        let item = |column: usize, row: usize| pairs.column(column).as_primitive::<UInt32Type>().value(row);
+        let found: Vec<(u32, u32, i64)> = (0..pairs.len())
+            .map(|row| (item(0, row), item(1, row), pairs.column(2).as_primitive::<Int64Type>().value(row)))
+            .collect();
+        let frequent: Vec<_> = expected.into_iter().filter(|(_, _, count)| *count >= min_count).collect();
+        prop_assert_eq!(found, frequent);
+    }
+}
+
+#[test]
+fn a_pair_beyond_the_triangle_is_counted_too() {
+    let basket = ListArray::from_iter_primitive::<UInt32Type, _, _>([
+        Some([Some(3), Some(5000), Some(4_000_000_000)]),
+        Some([Some(4), Some(5000), Some(4_000_000_000)]),
+    ]);
+    let arguments: Vec<ArrayRef> =
+        vec![Arc::new(basket), ScalarValue::Int64(Some(2)).to_array_of_size(2).unwrap()];
+    let mut accumulator = aggregate("pair_counts", &arguments).create_accumulator().unwrap();
+    accumulator.update_batch(&arguments).unwrap();
+    assert_eq!(
+        accumulator.evaluate().unwrap().to_string(),
+        "[{first: 5000, second: 4000000000, support_count: 2}]"
+    );
+}
+
+#[test]
+fn an_overflowing_sum_is_an_error() {
+    let amount = Decimal128Array::from(vec![i128::MAX, 1]).with_data_type(DataType::Decimal128(38, 4));
+    let arguments: Vec<ArrayRef> = vec![
+        Arc::new(StringViewArray::from(vec!["1", "2"])),
+        Arc::new(Date32Array::from(vec![0, 0])),
+        Arc::new(amount),
+    ];
+    let mut accumulator = aggregate("customer_orders", &arguments).create_accumulator().unwrap();
+    assert!(accumulator.update_batch(&arguments).unwrap_err().to_string().contains("decimal(38,4)"));
+}
+
+/// A session with a small memory limit, over lines whose groups are so many that the engine skips partial aggregation
+/// after a while and spills the rest.
+async fn strained(memory_limit: &str) -> SessionContext {
+    let arguments = Arguments {
+        set: vec![format!("engine.memory_limit={memory_limit}"), "engine.target_partitions=4".to_owned()],
+        ..Arguments::default()
+    };
+    let context = regulars::session::embedded(&Config::load(&arguments).unwrap().engine).unwrap();
+    let lines = "CREATE VIEW line AS SELECT concat('customer ', i % 80000) AS customer_id, concat('order number ', i / 2) \
+                 AS order_id, CAST(CAST(i % 400 AS INT) AS DATE) AS day, CAST(i % 1000 AS DECIMAL(38, 4)) AS amount, \
+                 CAST(i % 50 AS INT UNSIGNED) AS item FROM (SELECT unnest(range(0, 240000)) AS i)";
+    let early = "SET datafusion.execution.skip_partial_aggregation_probe_rows_threshold = 1000";
+    for statement in [lines, early] {
+        context.sql(statement).await.unwrap().collect().await.unwrap();
+    }
+    context
+}
+
+/// A checksum over all groups, by our aggregates and by the engine's own.
+const CHECKSUMS: [&str; 2] = [
+    "SELECT count(*), sum(o['orders']), sum(o['active_days']), sum(o['monetary']), min(o['first_order_date']), \
+     max(o['last_order_date']), sum(items) FROM (SELECT customer_orders(order_id, day, amount) AS o, \
+     array_length(basket(item)) AS items FROM line GROUP BY customer_id)",
+    "SELECT count(*), sum(orders), sum(days), sum(money), min(first), max(last), sum(items) FROM (SELECT count(DISTINCT \
+     order_id) AS orders, count(DISTINCT day) AS days, sum(amount) AS money, min(day) AS first, max(day) AS last, \
+     count(DISTINCT item) AS items FROM line GROUP BY customer_id)",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spilled_and_converted_state_merge_to_the_same() {
+    let mut sums = Vec::new();
+    for (sql, memory_limit, metric) in [
+        (CHECKSUMS[0], "40MiB", "spill_count"),
+        (CHECKSUMS[0], "4GiB", "skipped_aggregation_rows"),
+        (CHECKSUMS[1], "4GiB", "output_rows"),
+    ] {
+        let context = strained(memory_limit).await;
+        let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+        let rows = collect(Arc::clone(&plan), context.task_ctx()).await.expect(memory_limit);
+        let table = pretty_format_batches(&rows).unwrap().to_string();
+        sums.push(table.lines().nth(3).unwrap().split_whitespace().collect::<Vec<_>>().join(" "));
+        let measured = DisplayableExecutionPlan::with_metrics(plan.as_ref()).indent(false).to_string();
+        assert!(reaches_one(&measured, metric), "no {metric} in {measured}");
+    }
+    assert_eq!(sums[0], sums[1]);
+    assert_eq!(sums[1], sums[2]);
+}
+
+/// Whether any operator of a plan measured more than nothing.
+fn reaches_one(measured: &str, metric: &str) -> bool {
+    let label = format!("{metric}=");
+    let values = measured.split(&label).skip(1);
+    values.filter_map(|rest| rest.chars().next()).any(|digit| ('1'..='9').contains(&digit))
+}

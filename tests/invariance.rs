@@ -1,0 +1,118 @@
+//! The published bytes do not depend on partitions, batch size, the order of rows or how many times the job ran; the
+//! schemas are those that `tests/published_schemas.txt` says.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::fmt::Write;
+use std::path::Path;
+
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use datafusion::prelude::{ParquetReadOptions, SessionContext};
+use regulars::config::Arguments;
+use regulars::sample;
+use regulars::tables::TABLES;
+use support::{Bench, lines, run};
+
+fn shop(bench: &Bench) -> String {
+    sample::write(&bench.path("shop"), 1500).unwrap();
+    bench.text("shop")
+}
+
+fn with_engine(arguments: &Arguments, partitions: usize, batch_size: usize) -> Arguments {
+    let mut arguments = arguments.clone();
+    arguments.set.push(format!("engine.target_partitions={partitions}"));
+    arguments.set.push(format!("engine.batch_size={batch_size}"));
+    arguments
+}
+
+#[tokio::test]
+async fn bytes_are_the_same_for_any_partitions_and_batch_size() {
+    let bench = Bench::new();
+    let input = shop(&bench);
+    let set = ["rules.min_support=0.01", "rules.max_consequent_length=2", "rfm.binning.frequency=ntile"];
+    let first = bench.arguments(&input, &set);
+    run(&with_engine(&first, 1, 8192)).await.unwrap();
+    let expected = bench.published();
+    assert_eq!(expected.len(), TABLES.len());
+    for (partitions, batch_size) in [(2, 8192), (8, 8192), (1, 1), (8, 1)] {
+        let other = Bench::new();
+        let arguments = Arguments { output: Some(other.text("out")), ..first.clone() };
+        run(&with_engine(&arguments, partitions, batch_size)).await.unwrap();
+        let found = other.published();
+        for (name, bytes) in &expected {
+            assert!(
+                found[name] == *bytes,
+                "{name} differs with {partitions} partitions and batches of {batch_size}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn bytes_are_the_same_for_any_order_of_rows_and_files() {
+    let bench = Bench::new();
+    let input = shop(&bench);
+    let arguments = bench.arguments(&input, &[]);
+    run(&arguments).await.unwrap();
+
+    let context = SessionContext::new();
+    let shuffled = bench.text("shuffled");
+    let options = ParquetReadOptions::default();
+    let rows = context.read_parquet(&input, options).await.unwrap();
+    context.register_table("rows", rows.into_view()).unwrap();
+    let copy = format!(
+        "COPY (SELECT * FROM rows ORDER BY md5(concat(order_id, item_id))) TO '{shuffled}/all.parquet'"
+    );
+    context.sql(&copy).await.unwrap().collect().await.unwrap();
+
+    let other = Bench::new();
+    run(&Arguments { output: Some(other.text("out")), ..bench.arguments(&shuffled, &[]) }).await.unwrap();
+    assert!(bench.published() == other.published());
+}
+
+#[tokio::test]
+async fn a_large_table_is_split_by_its_key_into_parts_in_order() {
+    let bench = Bench::new();
+    let input = shop(&bench);
+    let arguments = bench.arguments(&input, &["output.rows_per_part=200"]);
+    let report = run(&arguments).await.unwrap();
+    let customers = &report.tables["customer_rfm"];
+    assert_eq!(customers.parts as u64, customers.rows.div_ceil(200));
+    let found = bench.published();
+    let parts = found.keys().filter(|name| name.starts_with("out/customer_rfm/")).count();
+    assert_eq!(parts, customers.parts);
+    let query = "SELECT count(*), count(DISTINCT customer_id) FROM customer_rfm";
+    assert_eq!(lines(&arguments, query).await, [format!("{0} {0}", customers.rows)]);
+    for part in found.keys().filter(|name| name.starts_with("out/customer_rfm/")) {
+        let file = std::fs::File::open(bench.path(part)).unwrap();
+        for batch in ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap() {
+            let ids = batch.unwrap().column(0).clone();
+            let ids = datafusion::arrow::array::AsArray::as_string::<i32>(&ids);
+            assert!(ids.iter().is_sorted(), "{part} is out of order");
+        }
+    }
+    let other = Bench::new();
+    run(&with_engine(&Arguments { output: Some(other.text("out")), ..arguments }, 8, 7)).await.unwrap();
+    assert!(found == other.published());
+}
+
+#[tokio::test]
+async fn published_schemas_are_as_written_down() {
+    let bench = Bench::new();
+    let input = shop(&bench);
+    run(&bench.arguments(&input, &[])).await.unwrap();
+    let mut found = String::new();
+    for table in TABLES {
+        writeln!(found, "{}", table.name).unwrap();
+        let file = bench.path(&format!("out/{}/run_date=2024-12-31/part-00000.parquet", table.name));
+        let reader = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(file).unwrap()).unwrap();
+        for field in reader.schema().fields() {
+            let nullable = if field.is_nullable() { "" } else { " not null" };
+            writeln!(found, "    {} {}{nullable}", field.name(), field.data_type()).unwrap();
+        }
+    }
+    let written_down = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/published_schemas.txt");
+    assert_eq!(found, std::fs::read_to_string(written_down).unwrap());
+}
