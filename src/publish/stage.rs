@@ -15,7 +15,6 @@ use datafusion::object_store::ObjectStore;
 use datafusion::object_store::buffered::BufWriter;
 use datafusion::object_store::path::Path;
 use datafusion::parquet::arrow::AsyncArrowWriter;
-use datafusion::parquet::arrow::async_reader::{ParquetObjectReader, ParquetRecordBatchStreamBuilder};
 use datafusion::parquet::arrow::async_writer::AsyncFileWriter;
 use datafusion::parquet::basic::{Compression, ZstdLevel};
 use datafusion::parquet::errors::{ParquetError, Result as ParquetResult};
@@ -82,14 +81,26 @@ impl Stage {
 
     /// Splits a table that has grown too large for one part: by a hash of the key, into a number of parts that depends on
     /// its rows alone, each in the table's order.
-    async fn split(&self, table: &'static Table, whole: &Path, rows: u64) -> Result<Vec<Part>> {
+    async fn split(
+        &self,
+        context: &SessionContext,
+        table: &'static Table,
+        whole: &Path,
+        rows: u64,
+    ) -> Result<Vec<Part>> {
         let parts = usize::try_from(rows.div_ceil(self.rows_per_part as u64)).unwrap_or(usize::MAX);
         let mut writers = Vec::with_capacity(parts);
         for number in 0..parts {
             writers.push(self.open_part(table, number + 1)?);
         }
-        let reader = ParquetObjectReader::new(Arc::clone(&self.place.store), whole.clone());
-        let mut lines = ParquetRecordBatchStreamBuilder::new(reader).await?.build()?;
+        self.place.register(context);
+        let url = self.place.url_of(&self.place.relative(whole))?;
+        let mut state = context.state();
+        // one file as one partition keeps its order
+        state.config_mut().options_mut().optimizer.repartition_file_scans = false;
+        let scan = context.read_table(relation(vec![url], table)?)?;
+        let plan = state.create_physical_plan(scan.logical_plan()).await?;
+        let mut lines = execute_stream(plan, state.task_ctx())?;
         while let Some(batch) = lines.next().await {
             let batch = with_schema(&batch?, &table.schema())?;
             for (writer, rows) in writers.iter_mut().zip(rows_by_part(&batch, table, parts)?) {
@@ -123,7 +134,7 @@ impl Sink for Stage {
         let written = writer.finish().await?;
         let rows = written.rows;
         let parts = if rows > self.rows_per_part as u64 {
-            self.split(table, &staged, rows).await?
+            self.split(context, table, &staged, rows).await?
         } else {
             vec![self.part(table, 0, &staged, &written)]
         };

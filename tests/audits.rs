@@ -1,0 +1,128 @@
+//! Every audit is silent on what the job makes, and finds the fault that it is there for.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use datafusion::prelude::SessionContext;
+use regulars::audit;
+use regulars::config::{Arguments, Config};
+use regulars::error::ErrorKind;
+use regulars::query;
+use regulars::sample;
+use regulars::sql::{self, Parameters};
+use support::{Bench, lines, run};
+
+/// An audit, a table, and what is wrong with the table: columns to replace, or rows to add or leave out.
+const FAULTS: &[(&str, &str, &str)] = &[
+    ("customer_key", "customer_rfm", "SELECT * FROM sound UNION ALL (SELECT * FROM sound LIMIT 1)"),
+    ("customer_scores", "customer_rfm", "SELECT * REPLACE (recency_score + 5 AS recency_score) FROM sound"),
+    (
+        "customer_scores",
+        "customer_rfm",
+        "SELECT * REPLACE (CAST('NaN' AS DOUBLE) AS loyalty_score) FROM sound",
+    ),
+    ("customer_scores", "customer_rfm", "SELECT * REPLACE ('555' AS rfm_cell) FROM sound"),
+    ("customer_group", "customer_rfm", "SELECT * REPLACE (NULL AS segment) FROM sound"),
+    ("customer_group", "customer_rfm", "SELECT * REPLACE (-1 AS recency_days) FROM sound"),
+    (
+        "segment_shares",
+        "rfm_segments",
+        "SELECT * REPLACE (customer_share * 1.001 AS customer_share) FROM sound",
+    ),
+    (
+        "segment_shares",
+        "rfm_segments",
+        "SELECT * REPLACE (revenue_share * 0.999 AS revenue_share) FROM sound",
+    ),
+    ("segment_totals", "rfm_segments", "SELECT * REPLACE (revenue + 0.0001 AS revenue) FROM sound"),
+    ("segment_totals", "rfm_segments", "SELECT * FROM sound WHERE segment <> 'champions'"),
+    ("threshold_customers", "rfm_thresholds", "SELECT * REPLACE (customers + 1 AS customers) FROM sound"),
+    ("threshold_customers", "rfm_thresholds", "SELECT * FROM sound WHERE score < 5"),
+    ("itemset_key", "frequent_itemsets", "SELECT * FROM sound UNION ALL (SELECT * FROM sound LIMIT 1)"),
+    ("itemset_support", "frequent_itemsets", "SELECT * REPLACE (0 AS support_count) FROM sound"),
+    ("itemset_support", "frequent_itemsets", "SELECT * REPLACE (length + 1 AS length) FROM sound"),
+    ("itemset_subsets", "frequent_itemsets", "SELECT * FROM sound WHERE length > 1"),
+    (
+        "itemset_subsets",
+        "frequent_itemsets",
+        "SELECT * REPLACE (CASE WHEN length = 1 THEN 1 ELSE support_count END AS support_count) FROM sound",
+    ),
+    ("rule_key", "association_rules", "SELECT * REPLACE ('same' AS rule_id) FROM sound"),
+    (
+        "rule_counts",
+        "association_rules",
+        "SELECT * REPLACE (antecedent_count + 100000 AS antecedent_count) FROM sound",
+    ),
+    (
+        "rule_counts",
+        "association_rules",
+        "SELECT * REPLACE (consequent_count - 100000 AS consequent_count) FROM sound",
+    ),
+    ("rule_measures", "association_rules", "SELECT * REPLACE (1.0001 AS confidence) FROM sound"),
+    ("rule_measures", "association_rules", "SELECT * REPLACE (-2.0 AS certainty) FROM sound"),
+    ("rule_measures", "association_rules", "SELECT * REPLACE (0.1 AS lift) FROM sound"),
+    (
+        "rule_sides",
+        "association_rules",
+        "SELECT * REPLACE (antecedent_count + 1 AS antecedent_count) FROM sound",
+    ),
+    ("rule_sides", "association_rules", "SELECT * REPLACE (antecedents AS consequents) FROM sound"),
+    ("rule_item_sides", "rule_items", "SELECT * FROM sound WHERE side = 'antecedent'"),
+    ("summary_key", "run_summary", "SELECT * FROM sound UNION ALL SELECT * FROM sound"),
+    (
+        "summary_lines",
+        "run_summary",
+        "SELECT * REPLACE (CASE WHEN measure = 'lines_kept' THEN value - 1 ELSE value END AS value) FROM sound",
+    ),
+];
+
+async fn published(bench: &Bench) -> (Arguments, Parameters) {
+    sample::write(&bench.path("shop"), 1000).unwrap();
+    let arguments = bench.arguments(&bench.text("shop"), &["rules.min_support=0.01"]);
+    run(&arguments).await.unwrap();
+    let baskets =
+        lines(&arguments, "SELECT max(basket_count) FROM association_rules").await[0].parse::<i64>().unwrap();
+    let mut parameters = Parameters::default();
+    parameters.set("bins", 5_i64);
+    parameters.set("basket_count", baskets);
+    parameters.set("min_support_count", (baskets as f64 * 0.01).ceil() as i64);
+    parameters.set("min_confidence", 0.3);
+    parameters.set("min_lift", 1.0);
+    (Arguments { input: None, ..arguments }, parameters)
+}
+
+async fn session(arguments: &Arguments) -> SessionContext {
+    query::session(&Config::load(arguments).unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn audits_pass_what_the_job_makes() {
+    let bench = Bench::new();
+    let (arguments, parameters) = published(&bench).await;
+    let audits = audit::run(&session(&arguments).await, &parameters).await.unwrap();
+    assert_eq!(audits, sql::files_of("audit").count());
+}
+
+#[tokio::test]
+async fn every_audit_finds_its_fault() {
+    let bench = Bench::new();
+    let (arguments, parameters) = published(&bench).await;
+    for (name, table, fault) in FAULTS {
+        let context = session(&arguments).await;
+        let sound = context.deregister_table(*table).unwrap().unwrap();
+        context.register_table("sound", sound).unwrap();
+        let faulty = context.sql(fault).await.unwrap();
+        context.register_table(*table, faulty.into_view()).unwrap();
+        let frame = sql::bind(&context, sql::file(name).unwrap(), &parameters).await.unwrap().frame;
+        let rows: usize = frame.collect().await.unwrap().iter().map(|batch| batch.num_rows()).sum();
+        assert!(rows > 0, "{name} does not see {fault}");
+        let error = audit::run(&context, &parameters).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Audit);
+        assert!(error.to_string().contains("nothing was published: the audit "), "{error}");
+    }
+    let audits: BTreeSet<&str> = sql::files_of("audit").map(|file| file.name).collect();
+    assert_eq!(FAULTS.iter().map(|(name, ..)| *name).collect::<BTreeSet<_>>(), audits);
+}
