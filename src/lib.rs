@@ -1,4 +1,51 @@
-//! regulars
+//! Tells a shop who its regulars are and what they buy together.
+//!
+//! Order lines go in as Parquet or CSV; scored customers, their segments, frequent itemsets and association rules come
+//! out as Parquet, audited, one generation at a time. Everything relational is a file in `sql/`, one `SELECT` each; what
+//! SQL cannot do fast or exactly is an aggregate in [`udaf`]; Rust drives.
+//!
+//! ```text
+//! source -> clean -> aggregate -> score customers -> mine -> score rules -> audit -> publish -> query
+//! ```
+//!
+//! No stage reads a later one.
+//!
+//! # Where to look
+//!
+//! | for | read |
+//! |---|---|
+//! | what a person types | [`cli`], then [`commands`] for what each command does |
+//! | what it means | [`config`]: every key with its type and default in `config/keys.rs`, where values come from in `config/settings.rs` |
+//! | the whole job in order | [`job`]: prepare, compute, audit, publish |
+//! | the stages and the level loop of Apriori | [`pipeline`], which runs SQL files through [`steps`] |
+//! | a relation | `sql/<stage>/<relation>.sql`, listed in [`sql`] |
+//! | the input | [`location`] for stores, [`source`] for files and schema, `source/order_line.rs` for the mapping to our columns, `source/cast.rs` for types |
+//! | aggregates and functions | [`udaf`], [`udf`] |
+//! | published tables | [`tables`] for schemas, [`audit`], [`publish`] for staging, commits and promotion |
+//! | reading what was published | [`query`] |
+//! | the engine | [`session`] |
+//! | the demo's shop | [`sample`] |
+//!
+//! # What holds everywhere
+//!
+//! 1. `sql/` names no path, and no SQL is put together as text. Values are `$parameters`; a user's expression enters
+//!    through the engine's expression parser; what stands behind a relation is registered in Rust.
+//! 2. Only [`session`] builds a context. Nothing else knows which engine runs.
+//! 3. An aggregate has no hidden state: parameters are literal arguments, since only its name crosses to another process.
+//! 4. Counts are integers up to the last division, money is decimal, and doubles are never summed across rows whose order
+//!    may vary.
+//! 5. No result depends on partitions, batch size or the order of rows: the published bytes are the same. One writer
+//!    casts to the declared schema and cuts batches of a fixed size; every sort order is total.
+//! 6. An item counts once a basket.
+//! 7. Nothing is published unless its audits return no row.
+//! 8. Nothing is cut silently: a limit that bites is an error that says which key to raise.
+//! 9. Every line that is left out is counted by its reason in `run_summary`.
+//!
+//! # What is deliberately absent
+//!
+//! No resuming: a run is done or done again. No state beside the output's own folder. No network beyond the configured
+//! locations. No configuration file that was not named.
+
 pub mod audit;
 pub mod cli;
 pub mod commands;
