@@ -6,6 +6,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
+use datafusion::arrow::array::RecordBatch;
 use datafusion::prelude::SessionContext;
 use regulars::audit;
 use regulars::config::{Arguments, Config};
@@ -117,7 +118,7 @@ async fn every_audit_finds_its_fault() {
         let faulty = context.sql(fault).await.unwrap();
         context.register_table(*table, faulty.into_view()).unwrap();
         let frame = sql::bind(&context, sql::file(name).unwrap(), &parameters).await.unwrap().frame;
-        let rows: usize = frame.collect().await.unwrap().iter().map(|batch| batch.num_rows()).sum();
+        let rows: usize = frame.collect().await.unwrap().iter().map(RecordBatch::num_rows).sum();
         assert!(rows > 0, "{name} does not see {fault}");
         let error = audit::run(&context, &parameters).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Audit);

@@ -292,6 +292,8 @@ fn sql_answers_as_table_csv_and_json_and_writes_nowhere() {
     let count = "SELECT count(*) AS n FROM input";
     assert!(text(&sql("table", count).stdout).contains("| 7 |"));
     assert_eq!(text(&sql("csv", count).stdout), "n\n7\n");
+    let returned = "SELECT count(*) FILTER (WHERE is_return) AS n FROM order_line";
+    assert_eq!(text(&sql("csv", returned).stdout), "n\n1\n");
     assert_eq!(text(&sql("json", count).stdout).trim(), "[{\"n\":7}]");
     let baskets =
         "SELECT basket(CAST(quantity AS INT UNSIGNED)) AS quantities FROM order_line WHERE order_id = '1'";

@@ -51,16 +51,13 @@ edge AS (
 
 bin AS (
     SELECT
-        below.dimension,
-        below.binning,
-        CASE
-            WHEN below.dimension = 'recency' THEN CAST($bins AS BIGINT) - below.edge
-            ELSE below.edge + 1
-        END AS score,
-        below.value AS lower,
-        above.value AS upper
-    FROM edge AS below
-    INNER JOIN edge AS above ON below.dimension = above.dimension AND below.edge + 1 = above.edge
+        dimension,
+        binning,
+        CASE WHEN dimension = 'recency' THEN CAST($bins AS BIGINT) - edge ELSE edge + 1 END AS score,
+        value AS lower,
+        lead(value) OVER (PARTITION BY dimension ORDER BY edge) AS upper,
+        edge
+    FROM edge
 ),
 
 scored AS (
@@ -82,4 +79,5 @@ SELECT
     coalesce(scored.customers, 0) AS customers
 FROM bin
 LEFT JOIN scored ON bin.dimension = scored.dimension AND bin.score = scored.score
+WHERE bin.edge < CAST($bins AS BIGINT)
 ORDER BY dimension, score

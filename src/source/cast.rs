@@ -19,17 +19,24 @@ pub const MONEY: DataType = DataType::Decimal128(38, 4);
 pub struct Cast {
     pub value: Expr,
     pub fails: Option<Expr>,
+    /// Where there is no value, when that is seen without casting.
+    pub missing: Option<Expr>,
 }
 
 impl Cast {
     fn always(value: Expr) -> Self {
-        Self { value, fails: None }
+        Self { value, fails: None, missing: None }
+    }
+
+    /// A cast that has a value wherever one is given.
+    fn total(given: &Expr, value: Expr) -> Self {
+        Self { value, fails: None, missing: Some(given.clone().is_null()) }
     }
 
     /// A cast that gives null for what it cannot cast.
     fn attempt(given: &Expr, value: Expr) -> Self {
         let fails = given.clone().is_not_null().and(value.clone().is_null());
-        Self { value, fails: Some(fails) }
+        Self { value, fails: Some(fails), missing: None }
     }
 }
 
@@ -56,9 +63,9 @@ pub fn id(given: &Expr, from: &DataType) -> Result<Cast> {
             Ok(Cast::always(nullif(as_text(given.clone()), lit(ScalarValue::Utf8View(Some(String::new()))))))
         }
         DataType::Null | DataType::Boolean | DataType::Date32 | DataType::Date64 => {
-            Ok(Cast::always(as_text(given.clone())))
+            Ok(Cast::total(given, as_text(given.clone())))
         }
-        whole if whole.is_integer() => Ok(Cast::always(as_text(given.clone()))),
+        whole if whole.is_integer() => Ok(Cast::total(given, as_text(given.clone()))),
         DataType::Float16 | DataType::Float32 | DataType::Float64 => {
             let number = cast(given.clone(), DataType::Float64);
             let whole = trunc(vec![number.clone()])
@@ -91,9 +98,9 @@ pub fn time(given: &Expr, from: &DataType, timezone: &str) -> Result<Cast> {
     let zoned = DataType::Timestamp(TimeUnit::Microsecond, Some(timezone.into()));
     let local = |expr: Expr| cast(to_local_time(vec![expr]), TIME);
     match from {
-        DataType::Null | DataType::Date32 => Ok(Cast::always(cast(given.clone(), TIME))),
+        DataType::Null | DataType::Date32 => Ok(Cast::total(given, cast(given.clone(), TIME))),
         DataType::Timestamp(TimeUnit::Microsecond | TimeUnit::Nanosecond, None) => {
-            Ok(Cast::always(cast(given.clone(), TIME)))
+            Ok(Cast::total(given, cast(given.clone(), TIME)))
         }
         DataType::Date64 | DataType::Timestamp(_, None) => {
             Ok(Cast::attempt(given, try_cast(given.clone(), TIME)))

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema};
+use datafusion::functions::expr_fn::coalesce;
 use datafusion::functions_aggregate::expr_fn::count;
-use datafusion::logical_expr::{Expr, ExprSchemable, cast, ident, is_true, lit, when};
+use datafusion::logical_expr::{Expr, ExprSchemable, cast, ident, lit, when};
 use datafusion::prelude::DataFrame;
 use datafusion::scalar::ScalarValue;
 
@@ -52,7 +53,7 @@ pub fn order_line(source: &Source, config: &Config) -> Result<DataFrame> {
     };
     let mut mapping = Mapping { lines: &lines, raw: source.lines.schema(), failing: Vec::new() };
     let passes_filter = match &input.filter {
-        Some(filter) => is_true(mapping.predicate(filter, "input.filter")?),
+        Some(filter) => null_is_false(mapping.predicate(filter, "input.filter")?),
         None => lit(true),
     };
     let mut columns = mapping.columns(input, config.select)?;
@@ -65,7 +66,7 @@ pub fn order_line(source: &Source, config: &Config) -> Result<DataFrame> {
     let typed = lines.clone().select(columns)?;
     let is_return = Mapping { lines: &typed, raw: typed.schema(), failing: Vec::new() }
         .predicate(&config.clean.returns_when, "clean.returns_when")?;
-    Ok(typed.with_column("is_return", is_true(is_return))?)
+    Ok(typed.with_column("is_return", null_is_false(is_return))?)
 }
 
 /// A column of ours that some lines may have no valid value for.
@@ -160,8 +161,8 @@ impl Mapping<'_> {
         cast: Result<Cast>,
         required: bool,
     ) -> Result<Expr> {
-        let Cast { value, fails } = cast.map_err(|error| mapped(error, column))?;
-        let when = if required { Some(value.clone().is_null()) } else { fails };
+        let Cast { value, fails, missing } = cast.map_err(|error| mapped(error, column))?;
+        let when = if required { Some(missing.unwrap_or(value.clone().is_null())) } else { fails };
         if let Some(when) = when {
             self.failing.push(Failing { column, given, when });
         }
@@ -259,6 +260,12 @@ impl Mapping<'_> {
 
 fn mapped(error: Error, name: &str) -> Error {
     error.with("key", format!("input.columns.{name}"))
+}
+
+/// A predicate that is null is not true. (`IS TRUE` says the same, but the engine's two planners disagree on whether its
+/// result may be null.)
+fn null_is_false(predicate: Expr) -> Expr {
+    coalesce(vec![predicate, lit(false)])
 }
 
 /// A null of a type.

@@ -29,7 +29,7 @@ static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
         DocSection::default(),
         "A customer's orders as a struct of first_order_date, last_order_date, orders (distinct order ids), \
          active_days (distinct dates) and monetary (the exact sum). A null argument adds nothing to its part: a \
-         refund is (NULL, NULL, amount). Takes about 50 bytes of memory for each order, besides its id.",
+         refund is (NULL, NULL, amount). Takes about 60 bytes of memory for each order, besides its id.",
         "customer_orders(order_id, order_date, amount)",
     )
     .with_argument("order_id", "The order a line belongs to, a string.")
@@ -130,7 +130,8 @@ fn days_field() -> FieldRef {
 
 /// For each group the dates' bounds, the sum, and the sets of orders and days.
 ///
-/// Order ids are numbered once for all groups; ids of groups already emitted stay numbered until the end.
+/// Order ids are numbered once for all groups; ids of groups already emitted stay numbered until the end. Most lines
+/// repeat what an earlier line of their order said: `latest` knows it and keeps them out of the sets.
 #[derive(Debug, Default)]
 struct OrdersAccumulator {
     first: Vec<Option<i32>>,
@@ -139,6 +140,8 @@ struct OrdersAccumulator {
     order_ids: Interner,
     orders: GroupedSets,
     days: GroupedSets,
+    /// For each order the group and day that were added with it last; none once groups have new numbers.
+    latest: Vec<Option<(u32, i32)>>,
 }
 
 impl OrdersAccumulator {
@@ -161,6 +164,26 @@ impl OrdersAccumulator {
         Ok(())
     }
 
+    fn add_day(&mut self, group: usize, day: i32) {
+        self.widen(group, Some(day), Some(day));
+        self.days.insert(group, day_code(day));
+    }
+
+    fn add_order_on_day(&mut self, group: usize, order_id: &str, day: i32) -> Result<()> {
+        let code = self.order_ids.intern(order_id)?;
+        let place = code as usize;
+        if place >= self.latest.len() {
+            self.latest.resize(place + 1, None);
+        }
+        let now = Some((group as u32, day));
+        if self.latest[place] != now {
+            self.latest[place] = now;
+            self.orders.insert(group, code);
+            self.add_day(group, day);
+        }
+        Ok(())
+    }
+
     fn widen(&mut self, group: usize, first: Option<i32>, last: Option<i32>) {
         // None is the least of all, so it needs no care for a maximum, and some for a minimum.
         self.first[group] = self.first[group].min(first).or(self.first[group]).or(first);
@@ -170,6 +193,7 @@ impl OrdersAccumulator {
     /// The bounds and the sum of the groups to emit, then their sets of orders and of days.
     fn take(&mut self, emit_to: EmitTo) -> (Date32Array, Date32Array, Decimal128Array, Sets, Sets) {
         let groups = self.monetary.len();
+        self.latest.clear();
         let monetary = Decimal128Array::from(emit_to.take_needed(&mut self.monetary)).with_data_type(MONEY);
         (
             Date32Array::from(emit_to.take_needed(&mut self.first)),
@@ -197,13 +221,11 @@ impl GroupsAccumulator for OrdersAccumulator {
             if !passes(opt_filter, row) {
                 continue;
             }
-            if order_ids.is_valid(row) {
-                self.add_order(group, order_ids.value(row))?;
-            }
-            if dates.is_valid(row) {
-                let date = dates.value(row);
-                self.widen(group, Some(date), Some(date));
-                self.days.insert(group, day_code(date));
+            match (order_ids.is_valid(row), dates.is_valid(row)) {
+                (true, true) => self.add_order_on_day(group, order_ids.value(row), dates.value(row))?,
+                (true, false) => self.add_order(group, order_ids.value(row))?,
+                (false, true) => self.add_day(group, dates.value(row)),
+                (false, false) => {}
             }
             if amounts.is_valid(row) {
                 self.add_amount(group, amounts.value(row))?;
@@ -326,6 +348,7 @@ impl GroupsAccumulator for OrdersAccumulator {
             + self.order_ids.size()
             + self.orders.size()
             + self.days.size()
+            + self.latest.capacity() * size_of::<Option<(u32, i32)>>()
     }
 }
 

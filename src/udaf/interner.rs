@@ -1,9 +1,9 @@
 //! Strings numbered in the order of their first appearance, so that sets of ids can be sets of `u32`.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
 use datafusion::common::{Result, exec_datafusion_err};
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 /// Distinct strings in one buffer, each with a code: 0 for the first, 1 for the next.
 ///
@@ -14,7 +14,7 @@ pub struct Interner {
     bytes: Vec<u8>,
     ends: Vec<usize>,
     latest: Option<u32>,
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
 }
 
 impl Default for Interner {
@@ -24,7 +24,7 @@ impl Default for Interner {
             bytes: Vec::new(),
             ends: Vec::new(),
             latest: None,
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
         }
     }
 }

@@ -1,0 +1,67 @@
+//! The time of each stage on the sample shop, and of the whole job: `cargo bench`.
+
+#![allow(clippy::unwrap_used, reason = "a bench may panic")]
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use regulars::config::{Arguments, Config};
+use regulars::job::{self, RunOptions, Running};
+use regulars::source::{self, Source};
+use regulars::steps::{Discard, Mode, Silent, Steps};
+use regulars::{pipeline, sample, session};
+use tokio::runtime::Runtime;
+
+/// Relations that do the work of a stage, each over those before it.
+const RELATIONS: &[&str] = &[
+    "line_count",
+    "customer",
+    "scored_customer",
+    "rfm_thresholds",
+    "basket_count",
+    "item",
+    "basket",
+    "frequent_item",
+    "frequent_pair",
+    "candidate",
+    "candidate_count",
+    "association_rules",
+];
+
+fn stages(criterion: &mut Criterion) {
+    let folder = tempfile::tempdir().unwrap();
+    let shop = folder.path().join("shop");
+    sample::write(&shop, 50_000).unwrap();
+    let arguments = Arguments {
+        run_date: Some(sample::LAST_DAY.to_string()),
+        input: Some(shop.display().to_string()),
+        output: Some(folder.path().join("out").display().to_string()),
+        set: vec!["rules.min_support=0.001".to_owned(), "rules.min_confidence=0.1".to_owned()],
+        ..Arguments::default()
+    };
+    let config = Config::load(&arguments).unwrap();
+    let runtime = Runtime::new().unwrap();
+    let context = session::embedded(&config.engine).unwrap();
+    let (mut silent, mut sink) = (Silent, Discard);
+    let mut steps = Steps::new(&context, Mode::Run, &mut silent, &mut sink);
+    runtime.block_on(async {
+        let source = Source::open(&context, config.required_input().unwrap()).await.unwrap();
+        let order_line = source::order_line(&source, &config).unwrap();
+        pipeline::run(&mut steps, order_line, &config).await.unwrap();
+    });
+
+    let mut group = criterion.benchmark_group("stages");
+    group.sample_size(20);
+    for relation in RELATIONS {
+        group.bench_function(*relation, |bencher| {
+            bencher.iter(|| runtime.block_on(steps.rows(relation)).unwrap());
+        });
+    }
+    group.bench_function("whole_job", |bencher| {
+        let options = RunOptions { force: true, dry_run: false };
+        bencher
+            .iter(|| runtime.block_on(job::run(&config, options, &mut Silent, &Running::default())).unwrap());
+    });
+    group.finish();
+}
+
+criterion_group!(benches, stages);
+criterion_main!(benches);
