@@ -122,8 +122,10 @@ pub async fn run(
     let attempt = Attempt::new(place.clone(), config, fingerprints)?;
     *running.lock().unwrap_or_else(PoisonError::into_inner) = Some(attempt.clone());
 
-    let published_before = attempt.already_published().await?;
-    if let Some(commit) = published_before.filter(|_| !options.force && !options.dry_run) {
+    if !options.force
+        && !options.dry_run
+        && let Some(commit) = attempt.already_published().await?
+    {
         return Ok(report("unchanged", &commit, started));
     }
     let based_on = place.latest_commit().await?.map_or(0, |latest| latest.generation);

@@ -23,6 +23,9 @@ pub fn embedded(engine: &Engine) -> Result<SessionContext> {
     }
     // Column names of the user's files keep their case.
     config.options_mut().sql_parser.enable_ident_normalization = false;
+    // With file statistics the engine takes a column whose least and greatest value are equal for constant; Parquet's
+    // leave NaN out, so a NaN among equal numbers would turn into that number.
+    config.options_mut().execution.collect_statistics = false;
 
     let pool = TrackConsumersPool::new(FairSpillPool::new(engine.memory_limit), NAMED_CONSUMERS);
     let spill =

@@ -54,6 +54,8 @@ pub async fn run(dir: &Path, orders: u32, running: &Running) -> Result<()> {
 
 /// A configuration that a user could go on from.
 fn configuration(dir: &Path) -> String {
+    // absolute, so that the file serves from any folder
+    let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     let quoted = |path: std::path::PathBuf| toml::Value::String(path.display().to_string()).to_string();
     format!(
         "# Written by `regulars demo`; every key is described in the README.\n\

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::SecondsFormat;
 use datafusion::arrow::array::{
     Array, ArrayRef, Date32Array, Float64Array, RecordBatch, StringArray, UInt64Array,
 };
@@ -115,9 +116,18 @@ pub fn print_runs(runs: &[Commit], format: ResultFormat) -> Result<()> {
         ("generation", Arc::new(runs.iter().map(|run| Some(run.generation)).collect::<UInt64Array>())),
         (
             "committed_at",
-            Arc::new(runs.iter().map(|run| Some(run.committed_at.to_rfc3339())).collect::<StringArray>()),
+            Arc::new(
+                runs.iter()
+                    .map(|run| Some(run.committed_at.to_rfc3339_opts(SecondsFormat::Secs, true)))
+                    .collect::<StringArray>(),
+            ),
         ),
-        ("seconds", Arc::new(runs.iter().map(|run| Some(run.seconds())).collect::<Float64Array>())),
+        (
+            "seconds",
+            Arc::new(
+                runs.iter().map(|run| Some((run.seconds() * 1e3).round() / 1e3)).collect::<Float64Array>(),
+            ),
+        ),
         ("version", Arc::new(runs.iter().map(|run| Some(run.version.as_str())).collect::<StringArray>())),
         ("rows", Arc::new(runs.iter().map(|run| Some(rows(run))).collect::<StringArray>())),
         ("fingerprints", Arc::new(runs.iter().map(|run| Some(fingerprints(run))).collect::<StringArray>())),

@@ -203,7 +203,7 @@ pub struct Attempt {
     fingerprints: BTreeMap<String, String>,
     keep_generations: usize,
     orphan_age: std::time::Duration,
-    committed: Arc<AtomicBool>,
+    may_be_committed: Arc<AtomicBool>,
 }
 
 impl Attempt {
@@ -218,7 +218,7 @@ impl Attempt {
             fingerprints,
             keep_generations: output.keep_generations,
             orphan_age: output.orphan_age,
-            committed: Arc::new(AtomicBool::new(false)),
+            may_be_committed: Arc::new(AtomicBool::new(false)),
         })
     }
 
@@ -288,12 +288,14 @@ impl Attempt {
             judged = generations.last().copied().unwrap_or_default().max(judged);
             let latest = self.place.latest_commit().await?.filter(|latest| latest.generation == judged);
             let commit = self.commit_after(latest.as_ref(), &tables);
+            // from here on the commit may stand although its answer is lost: then nothing that it names may be removed
+            self.may_be_committed.store(true, Ordering::SeqCst);
             if self.create(&commit).await? {
-                self.committed.store(true, Ordering::SeqCst);
                 let published = self.promote(commit).await?;
                 self.collect_garbage().await?;
                 return Ok(Published::Now(published));
             }
+            self.may_be_committed.store(false, Ordering::SeqCst);
         }
     }
 
@@ -393,12 +395,12 @@ impl Attempt {
         Ok(())
     }
 
-    /// Removes what this attempt staged, unless it is committed.
+    /// Removes what this attempt staged, unless it is or may be committed: a later run collects it by its age if not.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn discard(&self) -> Result<()> {
-        if self.committed.load(Ordering::SeqCst) {
+        if self.may_be_committed.load(Ordering::SeqCst) {
             return Ok(());
         }
         delete_below(self.place.store.as_ref(), &self.place.attempt_path(&self.id)).await
