@@ -1,0 +1,325 @@
+//! From what was written to what is meant: each table of keys, checked value by value.
+
+use std::path::PathBuf;
+
+use chrono::{Days, NaiveDate};
+use datafusion::sql::parser::DFParserBuilder;
+
+use super::settings::Settings;
+use super::{Clean, Columns, Engine, Format, Input, MinSupport, Output, Rfm, Rules, Select};
+use crate::error::{Error, Result};
+
+pub(super) fn parse_run_date(text: &str) -> Result<NaiveDate> {
+    if text.trim().is_empty() {
+        return Err(Error::config(
+            "--run-date is empty: give a date as YYYY-MM-DD (a scheduler's template may have had no date to fill in)",
+        ));
+    }
+    parse_date(text).ok_or_else(|| Error::config("--run-date must be a date, YYYY-MM-DD").with("value", text))
+}
+
+fn parse_date(text: &str) -> Option<NaiveDate> {
+    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+    // chrono also takes 2011-1-9
+    (text.len() == 10).then_some(date)
+}
+
+impl Select {
+    pub(super) fn parse(names: &[String]) -> Result<Self> {
+        if names.is_empty() {
+            return Ok(Self { rfm: true, itemsets: true, rules: true });
+        }
+        let mut select = Self { rfm: false, itemsets: false, rules: false };
+        for name in names {
+            match name.trim() {
+                "rfm" => select.rfm = true,
+                "itemsets" => select.itemsets = true,
+                "rules" => (select.itemsets, select.rules) = (true, true),
+                other => {
+                    return Err(Error::config("--select takes rfm, itemsets and rules").with("value", other));
+                }
+            }
+        }
+        Ok(select)
+    }
+
+    /// The names that are selected, `rules` for itemsets with their rules.
+    #[must_use]
+    pub fn names(self) -> Vec<&'static str> {
+        [("rfm", self.rfm), ("itemsets", self.itemsets && !self.rules), ("rules", self.rules)]
+            .into_iter()
+            .filter_map(|(name, selected)| selected.then_some(name))
+            .collect()
+    }
+}
+
+impl Input {
+    pub(super) fn resolve(settings: &Settings) -> Result<Option<Self>> {
+        let format = match settings.text("input.format").as_deref() {
+            None => None,
+            Some("parquet") => Some(Format::Parquet),
+            Some("csv") => Some(Format::Csv),
+            Some(_) => return Err(settings.error("input.format", "must be parquet or csv")),
+        };
+        let delimiter = required(settings.text("input.csv.delimiter"), "input.csv.delimiter")?;
+        let &[csv_delimiter] = delimiter.as_bytes() else {
+            return Err(settings.error("input.csv.delimiter", "must be one ASCII character"));
+        };
+        let filter = settings.text("input.filter");
+        if filter.is_some() {
+            check_syntax(settings, "input.filter")?;
+        }
+        let timezone = required(settings.text("input.timezone"), "input.timezone")?;
+        if timezone.parse::<datafusion::arrow::array::timezone::Tz>().is_err() {
+            return Err(
+                settings.error("input.timezone", "is no time zone; write it as Europe/London or +01:00")
+            );
+        }
+        let column = |name: &str| settings.text(&format!("input.columns.{name}"));
+        let input = Self {
+            location: settings.text("input.location").unwrap_or_default(),
+            format,
+            csv_header: settings.boolean("input.csv.header").unwrap_or(true),
+            csv_delimiter,
+            partitions: settings.list("input.partitions"),
+            filter,
+            timezone,
+            columns: Columns {
+                order_id: column("order_id"),
+                item_id: column("item_id"),
+                customer_id: column("customer_id"),
+                order_ts: column("order_ts"),
+                quantity: column("quantity"),
+                unit_price: column("unit_price"),
+                amount: column("amount"),
+            },
+        };
+        Ok((!input.location.is_empty()).then_some(input))
+    }
+}
+
+impl Clean {
+    pub(super) fn resolve(settings: &Settings) -> Result<Self> {
+        check_syntax(settings, "clean.returns_when")?;
+        Ok(Self {
+            returns: one_of(settings, "clean.returns", &["exclude", "net", "keep"])?,
+            returns_when: required(settings.text("clean.returns_when"), "clean.returns_when")?,
+            unpriced: one_of(settings, "clean.unpriced", &["keep", "exclude"])?,
+            drop_duplicates: one_of(settings, "clean.duplicates", &["keep", "drop"])? == "drop",
+            drop_invalid: one_of(settings, "clean.invalid", &["error", "drop"])? == "drop",
+        })
+    }
+}
+
+impl Rfm {
+    pub(super) fn resolve(settings: &Settings, run_date: Option<NaiveDate>) -> Result<Self> {
+        let bins = integer_in(settings, "rfm.bins", 2, 9)?;
+        let segments = one_of(settings, "rfm.segments", &["grid"])?;
+        if bins != 5 {
+            return Err(settings.error(
+                "rfm.bins",
+                "must be 5, the scores that the segments of rfm.segments = \"grid\" are named by",
+            ));
+        }
+        let binning = |dimension: &str| {
+            let own = format!("rfm.binning.{dimension}");
+            let key = if settings.text(&own).is_some() { own.as_str() } else { "rfm.binning" };
+            if settings.text(key).as_deref() == Some("fixed") {
+                return Err(settings.error(key, "cannot be fixed in this version; use quantile or ntile"));
+            }
+            one_of(settings, key, &["quantile", "ntile"])
+        };
+        let weight = |dimension: &str| number_in(settings, &format!("rfm.weights.{dimension}"), 0.0, 1.0);
+        let weights = [weight("recency")?, weight("frequency")?, weight("monetary")?];
+        if (weights.iter().sum::<f64>() - 1.0).abs() > 1e-9 {
+            let written = ["recency", "frequency", "monetary"].map(|name| format!("rfm.weights.{name}"));
+            let key = written.iter().find(|key| settings.is_written(key)).unwrap_or(&written[0]);
+            let sum = weights.iter().sum::<f64>();
+            return Err(settings.error(key, &format!("and the other two weights must sum to 1, not {sum}")));
+        }
+        let groups = settings.list("rfm.groups").unwrap_or_default();
+        if groups.is_empty() || groups.iter().any(String::is_empty) {
+            return Err(settings.error("rfm.groups", "must name at least one group, none of them empty"));
+        }
+        Ok(Self {
+            as_of: as_of(settings, run_date)?,
+            bins,
+            frequency: one_of(settings, "rfm.frequency", &["orders", "days"])?,
+            recency_binning: binning("recency")?,
+            frequency_binning: binning("frequency")?,
+            monetary_binning: binning("monetary")?,
+            recency_weight: weights[0],
+            frequency_weight: weights[1],
+            monetary_weight: weights[2],
+            groups,
+            segments,
+        })
+    }
+}
+
+/// `run_date`, `run_date + 1 day`, `run_date + N days` or a date not before the run date.
+fn as_of(settings: &Settings, run_date: Option<NaiveDate>) -> Result<Option<NaiveDate>> {
+    let text = required(settings.text("rfm.as_of"), "rfm.as_of")?;
+    let wrong = || {
+        settings
+            .error("rfm.as_of", "must be run_date, \"run_date + 1 day\", or a date not before the run date")
+    };
+    if let Some(rest) = text.strip_prefix("run_date") {
+        let days = match rest.split_whitespace().collect::<Vec<_>>()[..] {
+            [] => 0,
+            ["+", days, "day" | "days"] => days.parse::<u32>().map_err(|_| wrong())?,
+            _ => return Err(wrong()),
+        };
+        return run_date
+            .map(|date| date.checked_add_days(Days::new(days.into())).ok_or_else(wrong))
+            .transpose();
+    }
+    let date = parse_date(&text).ok_or_else(wrong)?;
+    if run_date.is_some_and(|run_date| date < run_date) {
+        return Err(wrong());
+    }
+    Ok(Some(date))
+}
+
+impl Rules {
+    pub(super) fn resolve(settings: &Settings) -> Result<Self> {
+        let algorithm = required(settings.text("rules.algorithm"), "rules.algorithm")?;
+        match algorithm.as_str() {
+            "apriori" => {}
+            "fp_growth" => {
+                return Err(
+                    settings.error("rules.algorithm", "cannot be fp_growth in this version; use apriori")
+                );
+            }
+            _ => return Err(settings.error("rules.algorithm", "must be apriori")),
+        }
+        let min_support =
+            match (settings.is_written("rules.min_support"), settings.integer("rules.min_support_count")) {
+                (true, Some(_)) => {
+                    return Err(settings
+                        .error("rules.min_support_count", "replaces rules.min_support: write one of them"));
+                }
+                (false, Some(count)) if count >= 1 => MinSupport::Count(count),
+                (false, Some(_)) => {
+                    return Err(settings.error("rules.min_support_count", "must be at least 1"));
+                }
+                (_, None) => {
+                    let share = required(settings.number("rules.min_support"), "rules.min_support")?;
+                    if !(share > 0.0 && share <= 1.0) {
+                        return Err(settings.error("rules.min_support", "must be in (0, 1]"));
+                    }
+                    MinSupport::Share(share)
+                }
+            };
+        let max_length = usize_in(settings, "rules.max_length", 0)?;
+        let max_consequent_length = usize_in(settings, "rules.max_consequent_length", 1)?;
+        if max_length > 0 && max_consequent_length >= max_length.max(2) {
+            return Err(settings.error("rules.max_consequent_length", "must be less than rules.max_length"));
+        }
+        Ok(Self {
+            algorithm,
+            min_support,
+            min_confidence: number_in(settings, "rules.min_confidence", 0.0, 1.0)?,
+            min_lift: number_in(settings, "rules.min_lift", 0.0, f64::MAX)?,
+            max_length,
+            max_consequent_length,
+            max_itemsets: usize_in(settings, "rules.max_itemsets", 1)? as u64,
+            max_rules: usize_in(settings, "rules.max_rules", 1)? as u64,
+        })
+    }
+}
+
+impl Output {
+    pub(super) fn resolve(settings: &Settings) -> Result<Option<Self>> {
+        let orphan_age = required(settings.text("output.orphan_age"), "output.orphan_age")?;
+        let output = Self {
+            location: settings.text("output.location").unwrap_or_default(),
+            rows_per_part: usize_in(settings, "output.rows_per_part", 1)?,
+            keep_generations: usize_in(settings, "output.keep_generations", 1)?,
+            orphan_age: humantime::parse_duration(&orphan_age).map_err(|_| {
+                settings.error("output.orphan_age", "must be a duration, such as 24h or 7days")
+            })?,
+        };
+        Ok((!output.location.is_empty()).then_some(output))
+    }
+}
+
+impl Engine {
+    pub(super) fn resolve(settings: &Settings) -> Result<Self> {
+        match settings.text("engine.kind").as_deref() {
+            Some("embedded") => {}
+            Some("ballista") => {
+                return Err(settings.error("engine.kind", "cannot be ballista in this version; use embedded"));
+            }
+            _ => return Err(settings.error("engine.kind", "must be embedded")),
+        }
+        if settings.text("engine.scheduler").is_some() {
+            return Err(settings.error("engine.scheduler", "belongs to engine.kind = \"ballista\""));
+        }
+        let memory_limit = required(settings.text("engine.memory_limit"), "engine.memory_limit")?;
+        let memory_limit = memory_limit
+            .parse::<bytesize::ByteSize>()
+            .ok()
+            .and_then(|size| usize::try_from(size.as_u64()).ok())
+            .filter(|bytes| *bytes >= 16 << 20)
+            .ok_or_else(|| {
+                settings.error("engine.memory_limit", "must be a size of at least 16MiB, such as 8GiB")
+            })?;
+        Ok(Self {
+            target_partitions: usize_in(settings, "engine.target_partitions", 0)?,
+            batch_size: usize_in(settings, "engine.batch_size", 1)?,
+            memory_limit,
+            spill_dir: PathBuf::from(required(settings.text("engine.spill_dir"), "engine.spill_dir")?),
+        })
+    }
+}
+
+fn required<T>(value: Option<T>, key: &str) -> Result<T> {
+    value.ok_or_else(|| Error::internal(format!("{key} has no default")))
+}
+
+fn one_of(settings: &Settings, key: &str, choices: &[&str]) -> Result<String> {
+    let value = required(settings.text(key), key)?;
+    if choices.contains(&value.as_str()) {
+        return Ok(value);
+    }
+    Err(settings.error(key, &format!("must be {}, not {value}", choices.join(" or "))))
+}
+
+fn integer_in(settings: &Settings, key: &str, least: i64, most: i64) -> Result<i64> {
+    let value = required(settings.integer(key), key)?;
+    if (least..=most).contains(&value) {
+        return Ok(value);
+    }
+    Err(settings.error(key, &format!("must be from {least} to {most}")))
+}
+
+fn usize_in(settings: &Settings, key: &str, least: usize) -> Result<usize> {
+    let value = required(settings.integer(key), key)?;
+    usize::try_from(value)
+        .ok()
+        .filter(|value| *value >= least)
+        .ok_or_else(|| settings.error(key, &format!("must be at least {least}")))
+}
+
+fn number_in(settings: &Settings, key: &str, least: f64, most: f64) -> Result<f64> {
+    let value = required(settings.number(key), key)?;
+    if value >= least && value <= most {
+        return Ok(value);
+    }
+    let bounds =
+        if most >= f64::MAX { format!("at least {least}") } else { format!("from {least} to {most}") };
+    Err(settings.error(key, &format!("must be {bounds}")))
+}
+
+/// Whether a predicate is one SQL expression; what its names mean is known once there is a schema.
+fn check_syntax(settings: &Settings, key: &str) -> Result<()> {
+    let text = settings.text(key).unwrap_or_default();
+    let parse = || {
+        let mut parser = DFParserBuilder::new(text.as_str()).build()?;
+        parser.parse_into_expr()
+    };
+    parse()
+        .map(|_| ())
+        .map_err(|error| settings.error(key, "is no SQL expression").caused_by(error.strip_backtrace()))
+}
