@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use clap::Parser;
+use futures::future::{AbortHandle, Abortable};
 use regulars::cli::{Cli, LogFormat};
 use regulars::commands;
 use regulars::error::{Error, Result};
@@ -26,11 +28,29 @@ fn main() -> ExitCode {
     }))
 }
 
+/// How long a stopped command may take to notice.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Runs the command on a thread of its own, so that a signal is heard however busy it is.
 async fn until_stopped(cli: Cli) -> Result<u8> {
     let running = Running::default();
+    let (done, mut ended) = tokio::sync::oneshot::channel();
+    let (stop, stopped) = AbortHandle::new_pair();
+    let handle = tokio::runtime::Handle::current();
+    std::thread::spawn({
+        let running = running.clone();
+        move || {
+            let code = handle.block_on(Abortable::new(commands::execute(cli.command, &running), stopped));
+            // nobody waits any longer once a signal has come
+            let _ = done.send(code);
+        }
+    });
     tokio::select! {
-        code = commands::execute(cli.command, &running) => code,
+        // no answer means that the thread panicked, which has told why
+        code = &mut ended => code.ok().and_then(std::result::Result::ok).unwrap_or(Err(Error::internal("the command broke off"))),
         code = stop_signal() => {
+            stop.abort();
+            let _ = tokio::time::timeout(PATIENCE, ended).await;
             let attempt = running.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(attempt) = attempt {
                 attempt.discard().await?;
