@@ -340,7 +340,11 @@ fn a_signal_stops_a_run_with_its_exit_code() {
             .unwrap();
         let connection = accept(&silent);
         assert!(
-            Command::new("kill").args(["-s", signal, &running.id().to_string()]).status().unwrap().success()
+            Command::new("sh")
+                .args(["-c", &format!("kill -s {signal} {}", running.id())])
+                .status()
+                .unwrap()
+                .success()
         );
         assert_eq!(running.wait().unwrap().code(), Some(expected));
         assert!(bench.files("out").is_empty());

@@ -211,6 +211,7 @@ async fn csv_may_have_another_delimiter_and_no_header() {
     let bench = Bench::new();
     let input = bench.write("lines.txt", "00123;c;2024-01-01;1\n123;c;2024-01-01;1\n");
     let set = [
+        "input.format=csv",
         "input.csv={ header = false, delimiter = \";\" }",
         "input.columns.order_id=column_1",
         "input.columns.customer_id=column_2",

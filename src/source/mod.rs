@@ -84,15 +84,11 @@ async fn list(store: &dyn ObjectStore, location: Location) -> Result<(Location, 
     Ok((location, files))
 }
 
-/// The format and the ending of the files to read: as configured, else as the names tell.
+/// The format and the ending of the files to read: as configured, else as the names tell. Where none has the format's
+/// ending, all are read.
 fn format_of(files: &[ObjectMeta], input: &Input) -> Result<(Format, String)> {
-    const ENDINGS: [(&str, Format); 5] = [
-        (".parquet", Format::Parquet),
-        (".csv", Format::Csv),
-        (".csv.gz", Format::Csv),
-        (".txt", Format::Csv),
-        (".tsv", Format::Csv),
-    ];
+    const ENDINGS: [(&str, Format); 3] =
+        [(".parquet", Format::Parquet), (".csv", Format::Csv), (".csv.gz", Format::Csv)];
     let found: BTreeSet<&str> = files
         .iter()
         .filter_map(|file| ENDINGS.iter().find(|(ending, _)| file.location.as_ref().ends_with(ending)))
