@@ -37,7 +37,7 @@ Exit codes:
   2          repeating cannot help: arguments, configuration, schema, missing or corrupt input, bad values, a limit
   3          another run of the same date with other inputs was published first
   99         no lines, with --skip-if-empty
-  130, 143   stopped by Ctrl-C or SIGTERM; nothing half done is ever visible";
+  130, 143   stopped by Ctrl-C or SIGTERM; what was not committed is removed";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use datafusion::error::DataFusionError;
 use datafusion::object_store;
+use datafusion::parquet::errors::ParquetError;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -26,6 +27,8 @@ pub enum ErrorKind {
     Empty,
     /// Another run of the same date, with other inputs, was published first.
     Conflict,
+    /// A record of ours in the output cannot be read.
+    Damaged,
     /// The results broke an audit; a fault of ours or of the data, never published.
     Audit,
     /// A mistake of ours.
@@ -39,7 +42,7 @@ impl ErrorKind {
         match self {
             Self::Config | Self::Schema | Self::Input | Self::Value | Self::Limit => 2,
             Self::Conflict => 3,
-            Self::External | Self::Empty | Self::Audit | Self::Internal => 1,
+            Self::External | Self::Empty | Self::Damaged | Self::Audit | Self::Internal => 1,
         }
     }
 }
@@ -125,10 +128,18 @@ impl From<DataFusionError> for Error {
                 None => (ErrorKind::External, "the query failed"),
             },
             DataFusionError::ObjectStore(source) => return store_error(source),
-            DataFusionError::ParquetError(_) => (
-                ErrorKind::Input,
-                "a Parquet file cannot be read; it may be truncated, corrupt or no Parquet",
-            ),
+            // what a store says while Parquet is written or read comes wrapped
+            DataFusionError::ParquetError(error) => match error.as_ref() {
+                ParquetError::External(source) if source.is::<object_store::Error>() => {
+                    return source
+                        .downcast_ref()
+                        .map_or_else(|| Self::internal("no store error"), store_error);
+                }
+                _ => (
+                    ErrorKind::Input,
+                    "a Parquet file cannot be read; it may be truncated, corrupt or no Parquet",
+                ),
+            },
             DataFusionError::ArrowError(_, _) => (ErrorKind::Input, "the data cannot be read"),
             DataFusionError::ResourcesExhausted(_) => (
                 ErrorKind::Limit,
@@ -151,8 +162,8 @@ impl From<object_store::Error> for Error {
     }
 }
 
-impl From<datafusion::parquet::errors::ParquetError> for Error {
-    fn from(error: datafusion::parquet::errors::ParquetError) -> Self {
+impl From<ParquetError> for Error {
+    fn from(error: ParquetError) -> Self {
         DataFusionError::from(error).into()
     }
 }

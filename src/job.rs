@@ -65,10 +65,16 @@ async fn prepare(config: &Config) -> Result<Prepared> {
 fn refuse_output_in_input(config: &Config) -> Result<()> {
     let input = Location::parse(&config.required_input()?.location)?;
     let output = Location::parse(&config.required_output()?.location)?.into_folder();
-    let covers = |folder: &Location, place: &Location| {
-        folder.is_folder() && place.url.as_str().starts_with(folder.url.as_str())
+    let base = input.clone().into_folder();
+    let below = output.url.as_str().strip_prefix(base.url.as_str());
+    // a glob covers it when it would match a part of a table there
+    let covers = |below: &str| match &input.glob {
+        Some(glob) => {
+            source::matches(glob, &format!("{below}customer_rfm/run_date=2000-01-01/part-00000.parquet"))
+        }
+        None => true,
     };
-    if covers(&input, &output) && input.glob.is_none() {
+    if below.is_some_and(covers) {
         return Err(Error::config(
             "the output lies inside the input, so the next run would read what this one wrote",
         )

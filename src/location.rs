@@ -1,7 +1,9 @@
 //! Where data stands: a local path or a URL, and the object store behind it.
 
+use std::fmt;
 use std::sync::Arc;
 
+use datafusion::object_store::local::LocalFileSystem;
 use datafusion::object_store::path::Path;
 use datafusion::object_store::{ObjectStore, parse_url_opts};
 use url::Url;
@@ -22,7 +24,7 @@ const ENVIRONMENT: &[(&[&str], &[&str])] = &[
     (&["gs"], &["GOOGLE_"]),
     (&["az", "adl", "azure", "abfs", "abfss"], &["AZURE_"]),
     (&["http", "https"], &["HTTP_"]),
-    (&["file", "memory"], &[]),
+    (&["file"], &[]),
 ];
 
 impl Location {
@@ -58,6 +60,12 @@ impl Location {
             .map(|(name, value)| (name.to_ascii_lowercase(), value))
             // who writes http:// means it
             .chain((self.url.scheme() == "http").then(|| ("allow_http".to_owned(), "true".to_owned())));
+        if self.url.scheme() == "file" {
+            let path = Path::from_url_path(self.url.path())
+                .map_err(|error| Error::config("not a path").caused_by(error))?;
+            // folders that become empty are of no use to anyone
+            return Ok((Arc::new(LocalFileSystem::new().with_automatic_cleanup(true)), path));
+        }
         let (store, path) = parse_url_opts(&self.url, settings).map_err(|error| {
             Error::new(ErrorKind::Config, "the object store cannot be opened")
                 .with("location", &self.url)
@@ -92,12 +100,22 @@ impl Location {
     }
 }
 
+/// The URL, and the glob where there is one.
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.url, self.glob.as_deref().unwrap_or_default())
+    }
+}
+
 fn encode_segment(segment: &str) -> String {
     segment.replace('%', "%25").replace('?', "%3F").replace('#', "%23")
 }
 
 fn split_glob(text: &str) -> (&str, Option<&str>) {
     let Some(wildcard) = text.find(['*', '?', '[']) else { return (text, None) };
+    if text.starts_with("http://") || text.starts_with("https://") {
+        return (text, None); // a question mark begins a query there
+    }
     let start = text[..wildcard].rfind('/').map_or(0, |slash| slash + 1);
     (&text[..start], Some(&text[start..]))
 }
@@ -105,11 +123,13 @@ fn split_glob(text: &str) -> (&str, Option<&str>) {
 fn local_url(path: &str) -> Option<Url> {
     let path = if path.is_empty() { "." } else { path };
     let absolute = std::path::absolute(path).ok()?;
-    if path.ends_with('/') || absolute.is_dir() {
-        Url::from_directory_path(absolute).ok()
+    let url = if path.ends_with('/') || absolute.is_dir() {
+        Url::from_directory_path(absolute).ok()?
     } else {
-        Url::from_file_path(absolute).ok()
-    }
+        Url::from_file_path(absolute).ok()?
+    };
+    // parsing takes `..` out
+    Url::parse(url.as_str()).ok()
 }
 
 #[cfg(test)]
@@ -130,6 +150,11 @@ mod tests {
         assert_eq!(location.open().unwrap().1.as_ref(), "no such/100% #1");
         let object = location.object_url(&Path::parse("no such/100% #1/a?b.parquet").unwrap());
         assert_eq!(Path::from_url_path(object.path()).unwrap().as_ref(), "no such/100% #1/a?b.parquet");
+    }
+
+    #[test]
+    fn takes_dots_out_of_local_paths() {
+        assert_eq!(Location::parse("/a/b/../c/./d.csv").unwrap().url.as_str(), "file:///a/c/d.csv");
     }
 
     #[test]

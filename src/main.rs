@@ -1,5 +1,6 @@
 //! Parses the arguments, runs the command until it ends or is stopped, prints one error, exits with its code.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -77,7 +78,10 @@ fn start_logs(level: &str, format: LogFormat) -> Result<()> {
     let filter = EnvFilter::try_new(level).map_err(|error| {
         Error::config("--log-level is no level or filter").with("value", level).caused_by(error)
     })?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     match format {
         LogFormat::Text => logs.init(),
         LogFormat::Json => logs.json().init(),

@@ -27,16 +27,22 @@ use crate::{session, tables};
 /// When something that is named cannot be read.
 pub async fn session(config: &Config) -> Result<SessionContext> {
     let context = session::embedded(&config.engine)?;
-    if config.input.is_some() {
-        register_input(&context, config).await?;
-    }
+    let mut run_date = config.run_date;
     if config.output.is_some() {
-        register_published(&context, config).await?;
+        run_date = register_published(&context, config).await?.or(run_date);
+    }
+    if config.input.is_some() {
+        register_input(&context, config, run_date).await?;
     }
     Ok(context)
 }
 
-async fn register_input(context: &SessionContext, config: &Config) -> Result<()> {
+/// The lines, up to the run date of the published tables where there are any.
+async fn register_input(
+    context: &SessionContext,
+    config: &Config,
+    run_date: Option<NaiveDate>,
+) -> Result<()> {
     let source = Source::open(context, config.required_input()?).await?;
     context.register_table("input", source.lines.clone().into_view())?;
     // whatever columns there are: a query that needs others says so itself
@@ -51,7 +57,7 @@ async fn register_input(context: &SessionContext, config: &Config) -> Result<()>
         }
     }
     let mut parameters = Parameters::default();
-    let run_end = config.run_date.and_then(|date| date.succ_opt()?.and_hms_opt(0, 0, 0));
+    let run_end = run_date.and_then(|date| date.succ_opt()?.and_hms_opt(0, 0, 0));
     let run_end = run_end.map(|end| end.and_utc().timestamp_micros());
     parameters.set("run_end", ScalarValue::TimestampMicrosecond(run_end, None));
     parameters.set("returns", config.clean.returns.as_str());
@@ -63,10 +69,10 @@ async fn register_input(context: &SessionContext, config: &Config) -> Result<()>
     Ok(())
 }
 
-/// The published tables of the run date, or of the latest.
-async fn register_published(context: &SessionContext, config: &Config) -> Result<()> {
+/// The published tables of the run date, or of the latest; which date that is.
+async fn register_published(context: &SessionContext, config: &Config) -> Result<Option<NaiveDate>> {
     let place = Place::open(config.required_output()?, NaiveDate::default())?;
-    let Some((place, commit)) = published(&place, config.run_date).await? else { return Ok(()) };
+    let Some((place, commit)) = published(&place, config.run_date).await? else { return Ok(None) };
     place.register(context);
     for (name, objects) in &commit.tables {
         let Some(table) = tables::table(name) else { continue };
@@ -74,7 +80,7 @@ async fn register_published(context: &SessionContext, config: &Config) -> Result
             objects.parts.iter().map(|part| place.url_of(&part.published)).collect::<Result<Vec<_>>>()?;
         context.register_table(name.as_str(), publish::relation(urls, table)?)?;
     }
-    Ok(())
+    Ok(Some(place.run_date))
 }
 
 /// The manifest of a date, which must be there, or of the latest, which may not.

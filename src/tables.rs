@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use crate::config::Select;
-
 /// A published table. Rows stand in the order that its SQL file ends with.
 #[derive(Debug, Clone, Copy)]
 pub struct Table {
@@ -165,16 +163,5 @@ impl Table {
             Field::new(*name, data_type, nullable)
         });
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
-    }
-
-    /// Whether a run with this selection publishes the table.
-    #[must_use]
-    pub fn is_selected(&self, select: Select) -> bool {
-        match self.selection {
-            Some("rfm") => select.rfm,
-            Some("itemsets") => select.itemsets,
-            Some("rules") => select.rules,
-            _ => true,
-        }
     }
 }

@@ -132,6 +132,43 @@ fn the_same_again_does_nothing_and_force_writes_the_same_bytes() {
 }
 
 #[test]
+fn the_summary_tells_of_all_tables_that_stand_whichever_runs_computed_them() {
+    let bench = Bench::new();
+    let input = bench.write("in/lines.csv", LINES);
+    for select in ["rfm", "itemsets", "rules"] {
+        assert_eq!(run(&bench, &input, &["--select", select]).0, 0);
+    }
+    let (_, out, _) = run(&bench, &input, &["--json"]);
+    assert!(out.contains("\"status\":\"unchanged\""), "{out}");
+    let counts = query(&bench, "SELECT stage, count(*) AS n FROM run_summary GROUP BY stage ORDER BY stage");
+    assert_eq!(counts, "stage,n\nclean,16\nrfm,2\nrules,6\n");
+    let piecewise = bench.published();
+    assert_eq!(run(&bench, &input, &["--force"]).0, 0);
+    assert!(bench.published() == piecewise);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let binary = assert_cmd::cargo::cargo_bin!("regulars").display().to_string();
+    let script = format!(
+        "'{binary}' sql -c 'SELECT * FROM generate_series(1, 200000)' | head -1; echo ${{PIPESTATUS[0]}}"
+    );
+    let ran = Command::new("bash").args(["-c", &script]).output().unwrap();
+    assert!(text(&ran.stdout).ends_with("\n0\n"), "{}{}", text(&ran.stdout), text(&ran.stderr));
+    assert_eq!(text(&ran.stderr), "");
+}
+
+#[test]
+fn the_demo_spares_what_it_did_not_write() {
+    let bench = Bench::new();
+    let kept = bench.write("mine/order_lines/kept.txt", "mine");
+    let demo = regulars(&["demo", "--dir", &bench.text("mine"), "--orders", "10"]);
+    assert_eq!(demo.status.code(), Some(2));
+    assert!(text(&demo.stderr).contains("order lines that no demo wrote"));
+    assert_eq!(std::fs::read_to_string(kept).unwrap(), "mine");
+}
+
+#[test]
 fn a_dry_run_and_a_check_publish_nothing() {
     let bench = Bench::new();
     let input = bench.write("in/lines.csv", LINES);
@@ -183,7 +220,20 @@ fn mistakes_are_told_in_one_line_with_exit_code_2() {
         (
             &input,
             &["--set", "clean.returns_when=colour = 1"],
-            "clean.returns_when is neither a column nor an expression",
+            "clean.returns_when is no expression over the columns; there are: order_id, item_id, customer_id, order_ts, quantity, unit_price, amount",
+        ),
+        (&input, &["--set", "clean.returns_when=$returns = 'net'"], "not a parameter"),
+        (&input, &["--set", "engine.spill_dir=/no/such"], "engine.spill_dir is no folder"),
+        (
+            &input,
+            &["--input", &bench.text("in/**/*"), "--output", &bench.text("in/out")],
+            "the output lies inside the input",
+        ),
+        (&bench.write("empty.csv", ""), &[], "a file is empty"),
+        (
+            &bench.write("no_price.csv", "order_id,item_id\n1,a\n"),
+            &["--select", "rules", "--set", "clean.unpriced=exclude"],
+            "which clean.unpriced = \"exclude\" needs",
         ),
         (&input, &["--set", "rules.max_itemsets=1"], "more than rules.max_itemsets = 1; raise it"),
         (&input, &["--set", "rules.max_rules=1"], "more than rules.max_rules = 1; raise it"),

@@ -112,6 +112,8 @@ async fn zoned_times_become_local_and_naive_ones_stay() {
         ("'2024-06-30T23:30:00Z'", "2024-07-01"),
         ("'2024-06-30 23:30:00+00:00'", "2024-07-01"),
         ("'2024-06-30 23:30:00'", "2024-06-30"),
+        ("'2024-06-30 23:30:00 UTC'", "2024-07-01"),
+        ("'2024-06-30 23:30:00 America/New_York'", "2024-07-01"),
         ("'2024-06-30'", "2024-06-30"),
         ("TIMESTAMP '1969-12-31T23:59:59'", "1969-12-31"),
         ("TIMESTAMP '2024-02-29T12:00:00'", "2024-02-29"),
@@ -189,6 +191,82 @@ async fn a_folder_a_glob_and_a_file_are_read_and_hidden_files_are_not() {
     bench.write("in/year=2024/d.parquet", "");
     let error = customers(&bench, &bench.text("in"), &[]).await.unwrap_err();
     assert!(error.to_string().contains("both .parquet and .csv"), "{error}");
+}
+
+#[tokio::test]
+async fn partitions_are_columns_below_a_folder_or_a_glob_and_every_file_has_them() {
+    let bench = Bench::new();
+    let csv = "order_id,customer_id,order_ts,amount\n1,c,2024-01-01,1\n";
+    bench.write("in/year=2023/month=1/a.csv", csv);
+    bench.write("in/year=2024/month=2/a.csv", csv);
+    for (input, set) in
+        [("in", "clean.invalid=error"), ("in/*/*/*.csv", "input.partitions=[\"year\", \"month\"]")]
+    {
+        let set = [set, "input.columns.order_id=concat(year, '/', month)"];
+        let found = customers(&bench, &bench.text(input), &set).await.unwrap();
+        assert_eq!(found, ["c 2024-01-01 2024-01-01 2 2.0000"], "{input}");
+    }
+    bench.write("in/stray.csv", csv);
+    let error =
+        customers(&bench, &bench.text("in/*.csv"), &["input.partitions=[\"year\"]"]).await.unwrap_err();
+    assert!(error.to_string().contains("outside the partitions by year"), "{error}");
+}
+
+#[tokio::test]
+async fn csv_files_of_other_columns_are_refused() {
+    let bench = Bench::new();
+    bench.write("in/a.csv", "order_id,item_id\n1,a\n");
+    bench.write("in/b.csv", "item_id,order_id\na,1\n");
+    let arguments = Arguments { select: vec!["rules".to_owned()], ..bench.arguments(&bench.text("in"), &[]) };
+    let error = run(&arguments).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Schema);
+    assert!(
+        error.to_string().contains("has the columns item_id, order_id, the first file order_id, item_id"),
+        "{error}"
+    );
+    assert!(error.to_string().contains("in/b.csv"), "{error}");
+}
+
+#[tokio::test]
+async fn line_breaks_in_quoted_csv_values_stay_in_their_line() {
+    // more than the engine would divide among its partitions
+    let mut csv = "note,order_id,customer_id,order_ts,amount\n".to_owned();
+    let lines_written = 120_000;
+    for order in 0..lines_written {
+        csv.push_str(&format!("\"a remark, \"\"long\"\" and broken after ninety or so letters that fill the line up\n{order},x,y,z\",{order},c,2024-01-01,1\n"));
+    }
+    assert!(csv.len() > 11 << 20);
+    let bench = Bench::new();
+    let input = bench.write("in.csv", &csv);
+    for partitions in ["engine.target_partitions=1", "engine.target_partitions=8"] {
+        let found = customers(&bench, &input, &[partitions]).await.unwrap();
+        assert_eq!(found, [format!("c 2024-01-01 2024-01-01 {lines_written} {lines_written}.0000")]);
+    }
+}
+
+#[tokio::test]
+async fn a_bad_line_after_the_run_date_is_not_read_into_the_run() {
+    let bench = Bench::new();
+    let csv = "order_id,customer_id,order_ts,amount\n1,c,2024-01-01,1\n2,c,2025-01-01,much\n";
+    let input = bench.write("in.csv", csv);
+    assert_eq!(customers(&bench, &input, &[]).await.unwrap(), ["c 2024-01-01 2024-01-01 1 1.0000"]);
+    assert_eq!(cleaned(&bench, "lines_after_run_date").await, "1");
+}
+
+#[tokio::test]
+async fn refunds_may_nearly_cancel_all_revenue() {
+    let bench = Bench::new();
+    let mut csv = "order_id,customer_id,order_ts,amount\n".to_owned();
+    for customer in 0..40 {
+        let (paid, month) = (1_000_000_000 + customer, 1 + customer % 12);
+        csv.push_str(&format!(
+            "{customer},c{customer},2024-{month:02}-01,{paid}\nr{customer},c{customer},2024-12-02,-{}\n",
+            1_000_000_000 + (customer * 7) % 40
+        ));
+    }
+    csv.push_str("x,x,2024-12-01,0.01\n");
+    let input = bench.write("in.csv", &csv);
+    assert_eq!(customers(&bench, &input, &["clean.returns=net"]).await.unwrap().len(), 41);
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ use support::Bench;
 /// The same scenario on each kind of store.
 async fn on_every_store<F: AsyncFn(Place)>(scenario: F) {
     let date = "2024-12-31".parse().unwrap();
-    let memory = Location::parse("memory:///out").unwrap();
+    let memory = Location::parse("file:///out").unwrap();
     scenario(Place::new(Arc::new(InMemory::new()), memory, date).unwrap()).await;
 
     let bench = Bench::new();
@@ -168,7 +168,7 @@ async fn a_promotion_cut_short_is_finished_and_damage_is_mended() {
     on_every_store(async |place| {
         let first = attempt(&place, &[("rfm", "a")], &[]);
         let tables = staged(&first, "run_summary", 1).await;
-        first.publish(tables.clone(), 0).await.unwrap();
+        first.publish(tables, 0).await.unwrap();
         let all = names(place.store.as_ref()).await;
         let object = |end: &str| Path::parse(all.iter().find(|name| name.ends_with(end)).unwrap()).unwrap();
         let part = object("out/run_summary/run_date=2024-12-31/part-00000.parquet");
@@ -180,12 +180,29 @@ async fn a_promotion_cut_short_is_finished_and_damage_is_mended() {
         assert_eq!(next.already_published().await.unwrap().unwrap().generation, 1);
         assert_eq!(names(place.store.as_ref()).await, all);
 
+        // a damaged manifest is written again
+        place.store.put(&object("published.json"), PutPayload::from_static(b"{")).await.unwrap();
+        assert_eq!(next.already_published().await.unwrap().unwrap().generation, 1);
+
+        // with the stage gone as well, the run computes anew
+        place.store.delete(&object("published.json")).await.unwrap();
+        let stage =
+            all.iter().filter(|name| name.contains("/attempts/")).map(|name| Path::parse(name).unwrap());
+        for object in stage {
+            place.store.delete(&object).await.unwrap();
+        }
+        assert!(next.already_published().await.unwrap().is_none());
+        let again = attempt(&place, &[("rfm", "a")], &[]);
+        let tables_again = staged(&again, "run_summary", 1).await;
+        again.publish(tables_again, 1).await.unwrap();
+        assert!(next.already_published().await.unwrap().is_some());
+
         // somebody else's bytes are no longer what the manifest says
         place.store.delete(&part).await.unwrap();
         place.store.put(&part, PutPayload::from_static(b"no Parquet")).await.unwrap();
         assert!(next.already_published().await.unwrap().is_none());
         let tables = staged(&next, "run_summary", 1).await;
-        next.publish(tables, 1).await.unwrap();
+        next.publish(tables, 2).await.unwrap();
         let mended = place.store.get(&part).await.unwrap().bytes().await.unwrap();
         assert_eq!(&mended[..4], b"PAR1");
     })

@@ -1,6 +1,7 @@
--- The segments' shares of customers and of revenue add up to 1 (revenue: unless there is none).
+-- The segments' shares of customers and of revenue add up to 1 (revenue: unless there is none, and as exactly as the
+-- largest of its shares can be told: with refunds they may be far above 1).
 SELECT
     sum(customer_share) AS customer_share,
     sum(revenue_share) AS revenue_share
 FROM rfm_segments
-HAVING abs(sum(customer_share) - 1) > 1e-9 OR abs(sum(revenue_share) - 1) > 1e-9
+HAVING abs(sum(customer_share) - 1) > 1e-9 OR abs(sum(revenue_share) - 1) > 1e-9 * sum(abs(revenue_share))

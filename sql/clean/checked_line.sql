@@ -15,8 +15,8 @@ SELECT
     is_return AND $returns = 'net' AS is_refund,
     CASE
         WHEN NOT passes_filter THEN 'filtered'
-        WHEN invalid_column IS NOT NULL THEN concat('invalid_', invalid_column)
         WHEN order_ts >= $run_end THEN 'after_run_date'
+        WHEN invalid_column IS NOT NULL THEN concat('invalid_', invalid_column)
         WHEN is_return AND $returns = 'exclude' THEN 'return'
         WHEN $unpriced = 'exclude' AND coalesce(unit_price, amount, 0) = 0 THEN 'unpriced'
     END AS left_out_as

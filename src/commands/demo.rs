@@ -11,10 +11,19 @@ use crate::job::{self, RunOptions, Running};
 use crate::sql::{self, Parameters};
 use crate::{query, sample};
 
+/// How the demo's configuration begins: a folder with such a file is the demo's to write to.
+const SIGNATURE: &str = "# Written by `regulars demo`";
+
 pub async fn run(dir: &Path, orders: u32, running: &Running) -> Result<()> {
     let lines = dir.join("order_lines");
-    let written = sample::write(&lines, orders)?;
     let toml = dir.join("regulars.toml");
+    if lines.exists() && !std::fs::read_to_string(&toml).is_ok_and(|text| text.starts_with(SIGNATURE)) {
+        return Err(Error::config(
+            "the folder has order lines that no demo wrote; choose another with --dir",
+        )
+        .with("folder", lines.display()));
+    }
+    let written = sample::write(&lines, orders)?;
     std::fs::write(&toml, configuration(dir)).map_err(|error| {
         Error::new(ErrorKind::External, "the demo's configuration cannot be written")
             .with("file", toml.display())
@@ -37,16 +46,19 @@ pub async fn run(dir: &Path, orders: u32, running: &Running) -> Result<()> {
     };
     let segments = show("segments").await?;
     let rules = show("strongest_rules").await?;
-    let (dir, toml) = (dir.display(), toml.display());
+    let quoted = |text: String| if text.contains(' ') { format!("'{text}'") } else { text };
+    // as it was called, so that the lines below can be pasted
+    let program = quoted(std::env::args().next().unwrap_or_else(|| "regulars".to_owned()));
+    let (dir, toml) = (dir.display(), quoted(toml.display().to_string()));
     print(&format!(
         "A shop with {orders} orders ({written} lines) was written to {dir}/order_lines, and scored in {:.1} s.\n\n\
          Who the regulars are (rfm_segments):\n{segments}\n\n\
          What is bought together (the ten strongest association_rules):\n{rules}\n\n\
          The tables stand in {dir}/published, one folder each, by run date. Query them:\n\n  \
-         regulars sql --config {toml} -c \"SELECT customer_id, rfm_cell, loyalty_score, segment FROM customer_rfm ORDER BY \
+         {program} sql --config {toml} -c \"SELECT customer_id, rfm_cell, loyalty_score, segment FROM customer_rfm ORDER BY \
          loyalty_score DESC LIMIT 10\"\n\n\
          Run the job again (it will find that nothing has changed):\n\n  \
-         regulars run --config {toml} --run-date {}",
+         {program} run --config {toml} --run-date {}",
         report.seconds,
         sample::LAST_DAY
     ))
@@ -58,7 +70,7 @@ fn configuration(dir: &Path) -> String {
     let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     let quoted = |path: std::path::PathBuf| toml::Value::String(path.display().to_string()).to_string();
     format!(
-        "# Written by `regulars demo`; every key is described in the README.\n\
+        "{SIGNATURE}; every key is described in the README.\n\
          [input]\nlocation = {}\n\n\
          [rules]\nmin_support = 0.005\nmin_confidence = 0.3\nmin_lift = 1.1\n\n\
          [output]\nlocation = {}\n",

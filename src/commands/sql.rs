@@ -8,7 +8,6 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
-use datafusion::common::instant::Instant;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::DFParserBuilder;
 use datafusion_cli::cli_context::CliSessionContext;
@@ -71,16 +70,12 @@ fn nested_as_text(batch: &RecordBatch) -> Result<RecordBatch> {
 }
 
 fn print_batches(schema: SchemaRef, batches: &[RecordBatch], format: ResultFormat) -> Result<()> {
-    let rows = batches.iter().map(RecordBatch::num_rows).sum();
     let options = datafusion::config::FormatOptions::default();
-    print_options(format, MaxRows::Unlimited).print_batches(
-        schema,
-        batches,
-        Instant::now(),
-        rows,
-        &options,
-    )?;
-    Ok(())
+    // into memory first: what a reader that has gone away says is then no error of the engine
+    let mut text = Vec::new();
+    let format = print_options(format, MaxRows::Unlimited).format;
+    format.print_batches(&mut text, schema, batches, MaxRows::Unlimited, true, &options)?;
+    super::print(String::from_utf8_lossy(&text).trim_end_matches('\n'))
 }
 
 fn print_options(format: ResultFormat, maxrows: MaxRows) -> PrintOptions {

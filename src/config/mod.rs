@@ -47,6 +47,8 @@ pub struct Select {
 
 #[derive(Debug, Clone, Serialize)]
 pub struct Input {
+    /// As typed; a fingerprint takes it resolved.
+    #[serde(skip)]
     pub location: String,
     pub format: Option<Format>,
     pub csv_header: bool,
@@ -102,6 +104,8 @@ pub struct Rfm {
 
 #[derive(Debug, Clone, Serialize)]
 pub struct Rules {
+    /// Not part of a fingerprint: all algorithms give the same tables.
+    #[serde(skip)]
     pub algorithm: String,
     pub min_support: MinSupport,
     pub min_confidence: f64,

@@ -113,7 +113,7 @@ impl Clean {
 
 impl Rfm {
     pub(super) fn resolve(settings: &Settings, run_date: Option<NaiveDate>) -> Result<Self> {
-        let bins = integer_in(settings, "rfm.bins", 2, 9)?;
+        let bins = required(settings.integer("rfm.bins"), "rfm.bins")?;
         let segments = one_of(settings, "rfm.segments", &["grid"])?;
         if bins != 5 {
             return Err(settings.error(
@@ -265,11 +265,16 @@ impl Engine {
             .ok_or_else(|| {
                 settings.error("engine.memory_limit", "must be a size of at least 16MiB, such as 8GiB")
             })?;
+        let spill_dir = PathBuf::from(required(settings.text("engine.spill_dir"), "engine.spill_dir")?);
+        if !spill_dir.is_dir() {
+            return Err(settings.error("engine.spill_dir", "is no folder"));
+        }
         Ok(Self {
-            target_partitions: usize_in(settings, "engine.target_partitions", 0)?,
-            batch_size: usize_in(settings, "engine.batch_size", 1)?,
+            target_partitions: usize::try_from(integer_in(settings, "engine.target_partitions", 0, 1024)?)
+                .unwrap_or(0),
+            batch_size: usize::try_from(integer_in(settings, "engine.batch_size", 1, 1 << 20)?).unwrap_or(1),
             memory_limit,
-            spill_dir: PathBuf::from(required(settings.text("engine.spill_dir"), "engine.spill_dir")?),
+            spill_dir,
         })
     }
 }

@@ -86,7 +86,9 @@ impl Settings {
         let Some((name, text)) = assignment.split_once('=') else {
             return Err(Error::config("--set takes KEY=VALUE").with("value", assignment));
         };
-        let (name, text) = (name.trim(), text.trim());
+        let name = name.trim();
+        // a blank alone is meant, as for a delimiter
+        let text = if text.trim().is_empty() { text } else { text.trim() };
         let as_toml = parse_value(text);
         let value = match (keys::key(name).map(|key| key.kind), as_toml) {
             // `'Country' = 'France'` is not a TOML string although it begins like one, and 2011-12-10 is meant as text

@@ -9,12 +9,14 @@ use sha2::{Digest, Sha256};
 
 use crate::config::{Config, Input, Rules};
 use crate::error::{Error, Result};
+use crate::location::Location;
 
 #[derive(Serialize)]
 struct Material<'a> {
     version: &'a str,
     run_date: NaiveDate,
     rows_per_part: usize,
+    location: String,
     input: &'a Input,
     files: Vec<(&'a str, u64, Option<&'a str>)>,
     clean: &'a crate::config::Clean,
@@ -43,6 +45,7 @@ pub fn fingerprints(config: &Config, files: &[ObjectMeta]) -> Result<BTreeMap<St
             version: env!("CARGO_PKG_VERSION"),
             run_date: config.required_run_date()?,
             rows_per_part: config.required_output()?.rows_per_part,
+            location: Location::parse(&config.required_input()?.location)?.to_string(),
             input: config.required_input()?,
             files: files
                 .iter()

@@ -112,7 +112,14 @@ impl Place {
     /// # Errors
     /// When it cannot be read.
     pub async fn published(&self) -> Result<Option<Commit>> {
-        self.read(&self.runs().join("published.json")).await
+        match self.read(&self.runs().join("published.json")).await {
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                // it says nothing that the commits do not, so it is written again
+                tracing::warn!(%error, "taken for missing");
+                Ok(None)
+            }
+            found => found,
+        }
     }
 
     /// The newest commit, promoted or not.
@@ -168,7 +175,7 @@ impl Place {
             Err(error) => return Err(Error::from(error).with("object", path)),
         };
         serde_json::from_slice(&bytes).map(Some).map_err(|error| {
-            Error::new(ErrorKind::External, "a manifest is damaged").with("object", path).caused_by(error)
+            Error::new(ErrorKind::Damaged, "a manifest is damaged").with("object", path).caused_by(error)
         })
     }
 }
@@ -238,7 +245,13 @@ impl Attempt {
         let mut published = self.place.published().await?;
         if published.as_ref().is_none_or(|published| published.generation != latest.generation) {
             tracing::warn!(generation = latest.generation, "finishing the promotion of an earlier run");
-            published = Some(self.promote(latest).await?);
+            published = match self.promote(latest).await {
+                Ok(promoted) => Some(promoted),
+                Err(error) => {
+                    tracing::warn!(%error, "it cannot be finished; computing anew");
+                    return Ok(None);
+                }
+            };
         }
         match published {
             Some(published) if published.holds(&self.fingerprints) && self.stands(&published).await? => {
@@ -271,9 +284,11 @@ impl Attempt {
             let generations = self.place.generations().await?;
             for generation in generations.iter().filter(|generation| **generation > judged) {
                 let other = self.place.read(&self.place.commit_path(*generation)).await?;
-                if let Some(other) = other.as_ref().filter(|other| other.holds(&self.fingerprints)) {
+                if other.as_ref().is_some_and(|other| other.holds(&self.fingerprints)) {
                     self.discard().await?;
-                    return Ok(Published::Before(self.promote(other.clone()).await?));
+                    let latest = self.place.latest_commit().await?;
+                    let latest = latest.ok_or_else(|| Error::internal("the commits are gone"))?;
+                    return Ok(Published::Before(self.promote(latest).await?));
                 }
                 // one that is gone already was followed by others, and is taken for a conflict
                 if other.is_none_or(|other| other.contradicts(&self.fingerprints)) {
@@ -287,16 +302,69 @@ impl Attempt {
             }
             judged = generations.last().copied().unwrap_or_default().max(judged);
             let latest = self.place.latest_commit().await?.filter(|latest| latest.generation == judged);
-            let commit = self.commit_after(latest.as_ref(), &tables);
+            let latest = match latest {
+                Some(latest) => Some(self.what_stands_of(latest).await?),
+                None => None,
+            };
+            let mut commit = self.commit_after(latest.as_ref(), &tables);
+            if let Some(latest) = &latest {
+                self.carry_counts(latest, &mut commit).await?;
+            }
             // from here on the commit may stand although its answer is lost: then nothing that it names may be removed
             self.may_be_committed.store(true, Ordering::SeqCst);
             if self.create(&commit).await? {
                 let published = self.promote(commit).await?;
-                self.collect_garbage().await?;
+                if let Err(error) = self.collect_garbage().await {
+                    tracing::warn!(%error, "old generations could not be removed; a later run will");
+                }
                 return Ok(Published::Now(published));
             }
             self.may_be_committed.store(false, Ordering::SeqCst);
         }
+    }
+
+    /// A commit less the names whose staged objects are gone, which cannot be carried over.
+    async fn what_stands_of(&self, mut commit: Commit) -> Result<Commit> {
+        for table in crate::tables::TABLES {
+            let parts = commit.tables.get(table.name).map_or(&[][..], |table| &table.parts);
+            for staged in parts.iter().map(|part| self.place.path_of(&part.staged)).collect::<Vec<_>>() {
+                match self.place.store.head(&staged).await {
+                    Ok(_) => {}
+                    Err(object_store::Error::NotFound { .. }) => {
+                        tracing::warn!(
+                            table = table.name,
+                            "its staged objects are gone; it is no longer published"
+                        );
+                        commit.tables.remove(table.name);
+                        commit.fingerprints.retain(|name, _| table.selection != Some(name));
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(commit)
+    }
+
+    /// Adds to the commit's summary what earlier runs counted of the names that it carries over, so that the summary tells
+    /// of all the tables that stand, whichever runs computed them.
+    async fn carry_counts(&self, latest: &Commit, commit: &mut Commit) -> Result<()> {
+        let carried =
+            |name: &str| commit.fingerprints.contains_key(name) && !self.fingerprints.contains_key(name);
+        let (rfm, itemsets, rules) = (carried("rfm"), carried("itemsets"), carried("rules"));
+        let is_carried = |stage: &str, measure: &str| match stage {
+            "rfm" => rfm,
+            "rules" => itemsets || (rules && measure.starts_with("rules_")),
+            _ => false,
+        };
+        let Some((before, own)) = latest.tables.get("run_summary").zip(commit.tables.get("run_summary"))
+        else {
+            return Ok(());
+        };
+        let stage = self.stage(usize::MAX);
+        if let Some(merged) = stage.merge_counts(before, own, is_carried, commit.generation).await? {
+            commit.tables.insert("run_summary".to_owned(), merged);
+        }
+        Ok(())
     }
 
     /// The commit that a dry run would have made, had it been the first.
@@ -351,10 +419,13 @@ impl Attempt {
     async fn promote(&self, commit: Commit) -> Result<Commit> {
         let mut commit = commit;
         loop {
-            for table in commit.tables.values_mut() {
-                for part in &mut table.parts {
-                    self.promote_part(part).await?;
+            if let Err(error) = self.promote_parts(&mut commit).await {
+                // what a newer generation dropped may be gone already
+                match self.place.latest_commit().await? {
+                    Some(newer) if newer.generation > commit.generation => commit = newer,
+                    _ => return Err(error),
                 }
+                continue;
             }
             self.remove_strays(&commit).await?;
             let manifest = self.place.runs().join("published.json");
@@ -366,14 +437,18 @@ impl Attempt {
         }
     }
 
-    async fn promote_part(&self, part: &mut Part) -> Result<()> {
+    async fn promote_parts(&self, commit: &mut Commit) -> Result<()> {
         let store = &self.place.store;
-        let published = self.place.path_of(&part.published);
-        store
-            .copy(&self.place.path_of(&part.staged), &published)
-            .await
-            .map_err(|error| Error::from(error).with("object", &part.published))?;
-        part.e_tag = store.head(&published).await?.e_tag;
+        for part in commit.tables.values_mut().flat_map(|table| &mut table.parts) {
+            let published = self.place.path_of(&part.published);
+            let failed = |error| {
+                Error::new(ErrorKind::External, "an object cannot be promoted")
+                    .with("object", &part.published)
+                    .caused_by(error)
+            };
+            store.copy(&self.place.path_of(&part.staged), &published).await.map_err(failed)?;
+            part.e_tag = store.head(&published).await.map_err(failed)?.e_tag;
+        }
         Ok(())
     }
 

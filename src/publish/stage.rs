@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use datafusion::arrow::array::{Array, RecordBatch, UInt64Array};
-use datafusion::arrow::compute::{BatchCoalescer, take_record_batch};
+use datafusion::arrow::array::{Array, AsArray, BooleanArray, RecordBatch, UInt64Array};
+use datafusion::arrow::compute::{
+    BatchCoalescer, SortColumn, concat_batches, filter_record_batch, lexsort_to_indices, take_record_batch,
+};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
-use datafusion::object_store::ObjectStore;
 use datafusion::object_store::buffered::BufWriter;
 use datafusion::object_store::path::Path;
+use datafusion::object_store::{ObjectStore, ObjectStoreExt};
 use datafusion::parquet::arrow::AsyncArrowWriter;
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use datafusion::parquet::arrow::async_writer::AsyncFileWriter;
 use datafusion::parquet::basic::{Compression, ZstdLevel};
 use datafusion::parquet::errors::{ParquetError, Result as ParquetResult};
@@ -77,6 +80,52 @@ impl Stage {
         let urls = parts.iter().map(|part| self.place.url_of(&part.staged)).collect::<Result<Vec<_>>>()?;
         self.place.register(context);
         relation(urls, table)
+    }
+
+    /// A summary with the rows of an earlier one that are to be carried over; none where there are none.
+    ///
+    /// # Errors
+    /// When a summary cannot be read or written.
+    pub async fn merge_counts(
+        &self,
+        before: &TableObjects,
+        own: &TableObjects,
+        is_carried: impl Fn(&str, &str) -> bool,
+        generation: u64,
+    ) -> Result<Option<TableObjects>> {
+        let Some(table) = crate::tables::table("run_summary") else { return Ok(None) };
+        let before = self.read(before, table).await?;
+        let (stages, measures) = (before.column(0).as_string::<i32>(), before.column(1).as_string::<i32>());
+        let carried: BooleanArray = (0..before.num_rows())
+            .map(|row| Some(is_carried(stages.value(row), measures.value(row))))
+            .collect();
+        if carried.true_count() == 0 {
+            return Ok(None);
+        }
+        let own = self.read(own, table).await?;
+        let all = concat_batches(&table.schema(), [&own, &filter_record_batch(&before, &carried)?])?;
+        let by = |column: usize| SortColumn { values: Arc::clone(all.column(column)), options: None };
+        let all = take_record_batch(&all, &lexsort_to_indices(&[by(0), by(1)], None)?)?;
+
+        // beside the run's own summary, whose name is taken
+        let mut writer = self.open_part(table, usize::try_from(generation).unwrap_or(usize::MAX))?;
+        writer.write(&all).await?;
+        let staged = writer.staged.clone();
+        let written = writer.finish().await?;
+        let part = self.part(table, 0, &staged, &written);
+        Ok(Some(TableObjects { rows: written.rows, parts: vec![part] }))
+    }
+
+    /// The rows of a small staged table.
+    async fn read(&self, objects: &TableObjects, table: &Table) -> Result<RecordBatch> {
+        let mut batches = Vec::new();
+        for part in &objects.parts {
+            let bytes = self.place.store.get(&self.place.path_of(&part.staged)).await?.bytes().await?;
+            for batch in ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()? {
+                batches.push(with_schema(&batch?, &table.schema())?);
+            }
+        }
+        Ok(concat_batches(&table.schema(), &batches)?)
     }
 
     /// Splits a table that has grown too large for one part: by a hash of the key, into a number of parts that depends on

@@ -108,8 +108,12 @@ pub fn time(given: &Expr, from: &DataType, timezone: &str) -> Result<Cast> {
         DataType::Timestamp(_, Some(_)) => Ok(Cast::attempt(given, local(try_cast(given.clone(), zoned)))),
         text if is_text(text) => {
             let text = present_text(given);
-            let has_offset = regexp_like(text.clone(), lit(r"\d\d:\d\d.*(Z|z|[+-]\d\d(:?\d\d)?)$"), None);
-            let value = when(has_offset, local(try_cast(text.clone(), zoned)))
+            let is_zoned = regexp_like(
+                text.clone(),
+                lit(r"\d\d:\d\d\S*?\s*([A-Za-z][A-Za-z_/]*|[+-]\d\d(:?\d\d)?)$"),
+                None,
+            );
+            let value = when(is_zoned, local(try_cast(text.clone(), zoned)))
                 .otherwise(try_cast(text.clone(), TIME))?;
             Ok(Cast::attempt(&text, value))
         }

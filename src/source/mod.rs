@@ -1,23 +1,27 @@
 //! The order lines as they stand: which files, of which format and schema.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::csv::CsvFormat;
+use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::object_store::{self, ObjectMeta, ObjectStore, ObjectStoreExt};
 use datafusion::prelude::{DataFrame, SessionContext};
 use futures::TryStreamExt;
+use url::Position;
 
 use crate::config::{Format, Input};
 use crate::error::{Error, ErrorKind, Result};
 use crate::location::Location;
 
 mod cast;
+mod files;
 mod order_line;
+
+use files::ListedFiles;
 
 pub use order_line::{order_line, schema as order_line_schema};
 
@@ -42,18 +46,21 @@ impl Source {
         let (store, _) = location.open()?;
         context.register_object_store(&location.url, Arc::clone(&store));
         let (location, listed) = list(store.as_ref(), location).await.map_err(at)?;
-        let (format, extension) = format_of(&listed, input).map_err(at)?;
-        let files: Vec<ObjectMeta> =
-            listed.into_iter().filter(|file| file.location.as_ref().ends_with(&extension)).collect();
-        let lines = table(context, &location, &files, format, &extension, input).await.map_err(at)?;
+        let (format, endings) = format_of(&listed, input).map_err(at)?;
+        let (files, others): (Vec<ObjectMeta>, Vec<ObjectMeta>) = listed
+            .into_iter()
+            .partition(|file| endings.iter().any(|ending| file.location.as_ref().ends_with(ending)));
+        if let Some(other) = others.first() {
+            tracing::warn!(files = others.len(), first = %other.location, "files with another ending are not read");
+        }
+        let lines = table(context, &store, &location, &files, format, input).await.map_err(at)?;
         Ok(Self { files, lines })
     }
 }
 
 /// The files, byte-wise by name, and the location as the folder or file that it turned out to be.
 async fn list(store: &dyn ObjectStore, location: Location) -> Result<(Location, Vec<ObjectMeta>)> {
-    let path = object_store::path::Path::from_url_path(location.url.path())
-        .map_err(|error| Error::new(ErrorKind::Input, "not a valid path").caused_by(error))?;
+    let path = path_of(&location)?;
     if !location.is_folder() && location.glob.is_none() {
         match store.head(&path).await {
             Ok(file) => return Ok((location, vec![file])),
@@ -62,20 +69,18 @@ async fn list(store: &dyn ObjectStore, location: Location) -> Result<(Location, 
         }
     }
     let location = location.into_folder();
-    let glob = location.glob.as_deref().map(glob::Pattern::new).transpose().map_err(|error| {
-        Error::config("not a glob")
-            .with("input.location", location.glob.as_deref().unwrap_or_default())
-            .caused_by(error)
-    })?;
+    if let Some(glob) = &location.glob {
+        glob::Pattern::new(glob)
+            .map_err(|error| Error::config("not a glob").with("glob", glob).caused_by(error))?;
+    }
     let below = |file: &ObjectMeta| -> Option<String> {
         let parts: Vec<String> =
             file.location.prefix_match(&path)?.map(|part| part.as_ref().to_owned()).collect();
         (!parts.iter().any(|part| part.starts_with(HIDDEN))).then(|| parts.join("/"))
     };
-    let options = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::default() };
     let mut files: Vec<ObjectMeta> = store.list(Some(&path)).try_collect().await?;
     files.retain(|file| {
-        below(file).is_some_and(|name| glob.as_ref().is_none_or(|glob| glob.matches_with(&name, options)))
+        below(file).is_some_and(|name| location.glob.as_ref().is_none_or(|glob| matches(glob, &name)))
     });
     files.sort_by(|a, b| a.location.cmp(&b.location));
     if files.is_empty() {
@@ -84,101 +89,118 @@ async fn list(store: &dyn ObjectStore, location: Location) -> Result<(Location, 
     Ok((location, files))
 }
 
-/// The format and the ending of the files to read: as configured, else as the names tell. Where none has the format's
-/// ending, all are read.
-fn format_of(files: &[ObjectMeta], input: &Input) -> Result<(Format, String)> {
-    const ENDINGS: [(&str, Format); 3] =
-        [(".parquet", Format::Parquet), (".csv", Format::Csv), (".csv.gz", Format::Csv)];
-    let found: BTreeSet<&str> = files
-        .iter()
-        .filter_map(|file| ENDINGS.iter().find(|(ending, _)| file.location.as_ref().ends_with(ending)))
-        .map(|(ending, _)| *ending)
-        .collect();
-    let known = |wanted: Format| {
-        ENDINGS
-            .iter()
-            .find(|(ending, format)| *format == wanted && found.contains(ending))
-            .map(|(ending, _)| *ending)
+/// Whether a glob matches a path below its folder; a star stays within a folder, two stars do not.
+pub fn matches(glob: &str, path: &str) -> bool {
+    let options = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::default() };
+    glob::Pattern::new(glob).is_ok_and(|glob| glob.matches_with(path, options))
+}
+
+/// The format and the endings of the files to read: as configured, else as the names tell. Where no file has an ending of
+/// the configured format, all are read.
+fn format_of(files: &[ObjectMeta], input: &Input) -> Result<(Format, &'static [&'static str])> {
+    const PARQUET: &[&str] = &[".parquet"];
+    const CSV: &[&str] = &[".csv", ".csv.gz"];
+    let any = |endings: &[&str]| {
+        files.iter().any(|file| endings.iter().any(|ending| file.location.as_ref().ends_with(ending)))
     };
-    match input.format {
-        Some(format) => Ok((format, known(format).unwrap_or_default().to_owned())),
-        None => match (known(Format::Parquet), known(Format::Csv)) {
-            (Some(ending), None) => Ok((Format::Parquet, ending.to_owned())),
-            (None, Some(ending)) => Ok((Format::Csv, ending.to_owned())),
-            (None, None) => {
-                Err(Error::config("no file there ends in .parquet or .csv; say which with input.format"))
-            }
-            (Some(_), Some(_)) => {
-                Err(Error::config("there are both .parquet and .csv files; say which with input.format"))
-            }
-        },
+    match (input.format, any(PARQUET), any(CSV)) {
+        (Some(Format::Parquet), true, _) | (None, true, false) => Ok((Format::Parquet, PARQUET)),
+        (Some(Format::Csv), _, true) | (None, false, true) => Ok((Format::Csv, CSV)),
+        (Some(format), ..) => Ok((format, &[""])),
+        (None, false, false) => {
+            Err(Error::config("no file there ends in .parquet or .csv; say which they are with input.format"))
+        }
+        (None, true, true) => {
+            Err(Error::config("there are both .parquet and .csv files; say which with input.format"))
+        }
     }
 }
 
 async fn table(
     context: &SessionContext,
+    store: &Arc<dyn ObjectStore>,
     location: &Location,
     files: &[ObjectMeta],
     format: Format,
-    extension: &str,
     input: &Input,
 ) -> Result<DataFrame> {
-    let state = context.state();
-    let file_format: Arc<dyn FileFormat> = match format {
-        Format::Parquet => Arc::new(ParquetFormat::default()),
-        Format::Csv => {
-            let csv =
-                CsvFormat::default().with_has_header(input.csv_header).with_delimiter(input.csv_delimiter);
-            let compression =
-                extension.rsplit('.').next().filter(|last| *last == "gz").unwrap_or_default().parse()?;
-            Arc::new(csv.with_file_compression_type(compression))
-        }
-    };
+    let base = path_of(location)?;
     let partitions = match &input.partitions {
         Some(names) => names.clone(),
-        None => hive_partitions(location, &files[0]),
+        None => files::folders(&base, &files[0]).into_iter().map(|(name, _)| name).collect(),
     };
-    let partitions: Vec<(String, DataType)> =
-        partitions.into_iter().map(|name| (name, DataType::Utf8)).collect();
-    let options =
-        ListingOptions::new(file_format).with_file_extension(extension).with_table_partition_cols(partitions);
-    let urls = match (&location.glob, location.is_folder()) {
-        (None, true) => vec![ListingTableUrl::try_new(location.url.clone(), None)?.with_glob("[!_.]*")?],
-        _ => files
-            .iter()
-            .map(|file| ListingTableUrl::try_new(location.object_url(&file.location), None))
-            .collect::<Result<_, _>>()?,
+    if let Some(empty) = files.iter().find(|file| file.size == 0) {
+        return Err(Error::new(ErrorKind::Input, "a file is empty").with("file", &empty.location));
+    }
+    let state = context.state();
+    let (file_format, schema): (Arc<dyn FileFormat>, _) = match format {
+        Format::Parquet => {
+            let parquet = ParquetFormat::default();
+            let schema = parquet.infer_schema(&state, store, files).await?;
+            (Arc::new(parquet), schema)
+        }
+        Format::Csv => {
+            let csv = csv_format(files, input)?;
+            let schema = csv_schema(context, store, files, &csv).await?;
+            (Arc::new(csv), schema)
+        }
     };
-    let schema = options.infer_schema(&state, &urls[0]).await?;
-    let schema = if format == Format::Csv { as_strings(&schema) } else { schema };
-    let config =
-        ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options).with_schema(schema);
-    let lines = context.read_table(Arc::new(ListingTable::try_new(config)?))?;
-    if let Some(twice) = first_repeated(lines.schema().fields().iter().map(|field| field.name())) {
-        return Err(Error::new(ErrorKind::Schema, "two columns have the same name").with("column", twice));
+    let store_url = ObjectStoreUrl::parse(&location.url[..Position::BeforePath])?;
+    let listed = ListedFiles::try_new(store_url, file_format, schema, &base, &partitions, files)?;
+    Ok(context.read_table(Arc::new(listed))?)
+}
+
+fn csv_format(files: &[ObjectMeta], input: &Input) -> Result<CsvFormat> {
+    let compressed = |file: &&ObjectMeta| file.location.extension() == Some("gz");
+    let compression = match files.iter().filter(compressed).count() {
+        0 => FileCompressionType::UNCOMPRESSED,
+        all if all == files.len() => FileCompressionType::GZIP,
+        _ => {
+            return Err(Error::config(
+                "some of the CSV files are compressed and some are not; read them apart with a glob",
+            ));
+        }
+    };
+    Ok(CsvFormat::default()
+        .with_has_header(input.csv_header)
+        .with_delimiter(input.csv_delimiter)
+        // a file is not divided, since a line break may stand in a quoted value
+        .with_newlines_in_values(true)
+        .with_schema_infer_max_rec(1)
+        .with_file_compression_type(compression))
+}
+
+/// The columns of CSV files, all of them strings, so that "00123" stays; each file must have the same, since they are
+/// told apart by their place.
+async fn csv_schema(
+    context: &SessionContext,
+    store: &Arc<dyn ObjectStore>,
+    files: &[ObjectMeta],
+    csv: &CsvFormat,
+) -> Result<SchemaRef> {
+    let mut first: Option<SchemaRef> = None;
+    for file in files {
+        let at = |error: Error| error.with("file", &file.location);
+        let found = csv.infer_schema(&context.state(), store, std::slice::from_ref(file)).await;
+        let found = found.map_err(|error| at(error.into()))?;
+        let found = files::as_strings(&found);
+        match &first {
+            None => first = Some(found),
+            Some(first) if *first == found => {}
+            Some(first) => {
+                let names = |schema: &SchemaRef| {
+                    schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ")
+                };
+                let message =
+                    format!("a CSV file has the columns {}, the first file {}", names(&found), names(first));
+                return Err(at(Error::new(ErrorKind::Schema, message)));
+            }
+        }
     }
-    Ok(lines)
+    first.ok_or_else(|| Error::internal("a schema is asked of no files"))
 }
 
-/// Every CSV column is read as text and cast by us, so that "00123" stays.
-fn as_strings(schema: &Schema) -> SchemaRef {
-    let text = |field: &Arc<Field>| Field::new(field.name(), DataType::Utf8, true);
-    Arc::new(Schema::new(schema.fields().iter().map(text).collect::<Vec<_>>()))
-}
-
-/// The names in the `name=value` folders between the input's folder and a file.
-fn hive_partitions(location: &Location, file: &ObjectMeta) -> Vec<String> {
-    if location.glob.is_some() {
-        return Vec::new();
-    }
-    let base = object_store::path::Path::from_url_path(location.url.path()).unwrap_or_default();
-    let Some(parts) = file.location.prefix_match(&base) else { return Vec::new() };
-    let parts: Vec<_> = parts.collect();
-    let folders = &parts[..parts.len().saturating_sub(1)];
-    folders.iter().filter_map(|part| part.as_ref().split_once('=')).map(|(name, _)| name.to_owned()).collect()
-}
-
-fn first_repeated<'a>(mut names: impl Iterator<Item = &'a String>) -> Option<&'a String> {
-    let mut seen = BTreeSet::new();
-    names.find(|name| !seen.insert(*name))
+fn path_of(location: &Location) -> Result<object_store::path::Path> {
+    object_store::path::Path::from_url_path(location.url.path())
+        .map_err(|error| Error::new(ErrorKind::Input, "not a valid path").caused_by(error))
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema};
+use datafusion::common::{Column, DFSchema, DataFusionError};
 use datafusion::functions::expr_fn::coalesce;
 use datafusion::functions_aggregate::expr_fn::count;
-use datafusion::logical_expr::{Expr, ExprSchemable, cast, ident, lit, when};
+use datafusion::logical_expr::{Expr, ExprSchemable, cast, ident, lit, try_cast, when};
 use datafusion::prelude::DataFrame;
 use datafusion::scalar::ScalarValue;
 
@@ -56,15 +56,19 @@ pub fn order_line(source: &Source, config: &Config) -> Result<DataFrame> {
         Some(filter) => null_is_false(mapping.predicate(filter, "input.filter")?),
         None => lit(true),
     };
-    let mut columns = mapping.columns(input, config.select)?;
+    let mut columns = mapping.columns(input, config.select, config.clean.unpriced == "exclude")?;
     columns.extend([
         ident(COPIES).alias("copies"),
         passes_filter.alias("passes_filter"),
         mapping.first_failing(|failing| lit(failing.column))?.alias("invalid_column"),
-        mapping.first_failing(|failing| cast(failing.given.clone(), DataType::Utf8))?.alias("invalid_value"),
+        mapping
+            .first_failing(|failing| try_cast(failing.given.clone(), DataType::Utf8))?
+            .alias("invalid_value"),
     ]);
     let typed = lines.clone().select(columns)?;
-    let is_return = Mapping { lines: &typed, raw: typed.schema(), failing: Vec::new() }
+    // what a predicate may name
+    let ours = DFSchema::try_from(schema().project(&(0..7).collect::<Vec<_>>())?)?;
+    let is_return = Mapping { lines: &typed, raw: &ours, failing: Vec::new() }
         .predicate(&config.clean.returns_when, "clean.returns_when")?;
     Ok(typed.with_column("is_return", null_is_false(is_return))?)
 }
@@ -87,7 +91,7 @@ struct Mapping<'a> {
 
 impl Mapping<'_> {
     /// Our columns from `order_id` to `amount`, typed; those that there are not are null.
-    fn columns(&mut self, input: &Input, select: Select) -> Result<Vec<Expr>> {
+    fn columns(&mut self, input: &Input, select: Select, excludes_unpriced: bool) -> Result<Vec<Expr>> {
         let theirs = &input.columns;
         let rfm = select.rfm.then_some("rfm");
         let itemsets = select.itemsets.then_some("itemsets and rules");
@@ -99,8 +103,9 @@ impl Mapping<'_> {
             self.decimal("quantity", theirs.quantity.as_ref(), &FACTOR)?.unwrap_or(cast(lit(1), FACTOR));
         let unit_price = self.decimal("unit_price", theirs.unit_price.as_ref(), &FACTOR)?;
         let amount = self.decimal("amount", theirs.amount.as_ref(), &MONEY)?;
-        if select.rfm && unit_price.is_none() && amount.is_none() {
-            return Err(self.missing("unit_price or amount", "rfm"));
+        let needs_money = if excludes_unpriced { Some("clean.unpriced = \"exclude\"") } else { rfm };
+        if let Some(needed_by) = needs_money.filter(|_| unit_price.is_none() && amount.is_none()) {
+            return Err(self.missing("unit_price or amount", needed_by));
         }
         let amount = match (amount, &unit_price) {
             (Some(amount), _) => amount,
@@ -220,17 +225,21 @@ impl Mapping<'_> {
         let wrong =
             |message: String| Error::new(ErrorKind::Schema, message).with("key", key).with("value", text);
         let expr = self.lines.parse_sql_expr(text).map_err(|error| {
-            wrong(format!(
-                "{key} is neither a column nor an expression over the columns; there are: {}",
-                self.names()
-            ))
-            .caused_by(error.strip_backtrace())
+            let what = if key.starts_with("input.columns.") { "neither a column nor an" } else { "no" };
+            let wrong =
+                wrong(format!("{key} is {what} expression over the columns; there are: {}", self.names()));
+            match error.find_root() {
+                DataFusionError::SchemaError(_, _) => wrong, // it would list columns of ours among them
+                other => wrong.caused_by(other.strip_backtrace()),
+            }
         })?;
         let mut unusable = None;
         expr.apply(|part| {
             unusable = match part {
                 Expr::AggregateFunction(_) | Expr::WindowFunction(_) => Some("an aggregate"),
                 Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) => Some("a subquery"),
+                Expr::Unnest(_) => Some("several"),
+                Expr::Placeholder(_) => Some("a parameter"),
                 _ => return Ok(TreeNodeRecursion::Continue),
             };
             Ok(TreeNodeRecursion::Stop)

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array};
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Int64Type, UInt32Type};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
 use datafusion::common::utils::SingleRowListArrayBuilder;
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -13,7 +13,7 @@ use datafusion::logical_expr::{
 };
 
 use super::candidates::{Candidates, PrefixTree};
-use super::{as_basket_type, list_range};
+use super::{as_basket_type, baskets};
 
 static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
     Documentation::builder(
@@ -126,10 +126,8 @@ impl Accumulator for CandidateCountsAccumulator {
             self.tree = Some(PrefixTree::new(&candidates));
         }
         let Some(tree) = &mut self.tree else { return Ok(()) };
-        let baskets = values[0].as_list::<i32>();
-        let items = baskets.values().as_primitive::<UInt32Type>().values();
-        for row in 0..baskets.len() {
-            tree.count(&items[list_range(baskets, row)], &mut self.counts);
+        for basket in baskets("candidate_counts", values[0].as_list::<i32>())? {
+            tree.count(basket, &mut self.counts);
         }
         Ok(())
     }

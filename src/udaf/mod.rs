@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, BooleanArray, ListArray};
+use datafusion::arrow::array::{Array, AsArray, BooleanArray, ListArray};
 use datafusion::arrow::buffer::OffsetBuffer;
-use datafusion::arrow::datatypes::{DataType, Field};
-use datafusion::common::{Result, exec_datafusion_err, plan_err};
+use datafusion::arrow::datatypes::{DataType, Field, UInt32Type};
+use datafusion::common::{Result, exec_datafusion_err, exec_err, plan_err};
 use datafusion::logical_expr::AggregateUDF;
 
 mod basket;
@@ -56,6 +56,20 @@ fn list_range(lists: &ListArray, row: usize) -> std::ops::Range<usize> {
         return 0..0;
     }
     lists.value_offsets()[row] as usize..lists.value_offsets()[row + 1] as usize
+}
+
+/// The items of each basket in an argument; a null is an empty one.
+fn baskets<'a>(function: &str, argument: &'a ListArray) -> Result<Vec<&'a [u32]>> {
+    let items = argument.values().as_primitive::<UInt32Type>();
+    let baskets: Vec<&[u32]> =
+        (0..argument.len()).map(|row| &items.values()[list_range(argument, row)]).collect();
+    let is_basket = |basket: &&[u32]| basket.is_sorted_by(|a, b| a < b);
+    if items.null_count() > 0 || !baskets.iter().all(is_basket) {
+        return exec_err!(
+            "{function} takes items in ascending order without repetition, as basket makes them"
+        );
+    }
+    Ok(baskets)
 }
 
 /// The type of a basket argument, a list of item codes, or the reason why an argument is none.

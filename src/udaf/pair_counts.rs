@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, Int64Array, ListArray, StructArray, UInt32Array, UInt64Array,
 };
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type, UInt32Type, UInt64Type};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type, UInt64Type};
 use datafusion::common::utils::SingleRowListArrayBuilder;
 use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 };
 use hashbrown::HashMap;
 
-use super::{as_basket_type, list_range};
+use super::{as_basket_type, baskets, list_range};
 
 /// Pairs of items below this code are counted in a triangle (64 MiB when full), others in a hash map.
 const TRIANGLE_ITEMS: u32 = 4096;
@@ -138,14 +138,11 @@ impl PairCountsAccumulator {
 
 impl Accumulator for PairCountsAccumulator {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let baskets = values[0].as_list::<i32>();
         let min_counts = values[1].as_primitive::<Int64Type>();
         if !min_counts.is_empty() && min_counts.is_valid(0) {
             self.min_count = Some(min_counts.value(0));
         }
-        let items = baskets.values().as_primitive::<UInt32Type>().values();
-        for row in 0..baskets.len() {
-            let basket = &items[list_range(baskets, row)];
+        for basket in baskets("pair_counts", values[0].as_list::<i32>())? {
             for (position, &second) in basket.iter().enumerate() {
                 for &first in &basket[..position] {
                     self.add(first, second, 1);

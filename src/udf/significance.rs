@@ -62,7 +62,8 @@ fn hypergeometric_upper_tail(observed: i64, drawn: i64, marked: i64, total: i64)
     if observed == least {
         return Some(1.0);
     }
-    let (drawn, marked, total) = (drawn as f64, marked as f64, total as f64);
+    // the two margins change places without changing the chance; in one order both directions of a rule get the same digits
+    let (drawn, marked, total) = (drawn.min(marked) as f64, drawn.max(marked) as f64, total as f64);
     // the ratio of the chance of `count + 1` to that of `count`
     let step = |count: f64| {
         (marked - count) * (drawn - count) / ((count + 1.0) * (total - marked - drawn + count + 1.0))
@@ -175,6 +176,16 @@ mod tests {
         let p = hypergeometric_upper_tail(500, 500, 500, 1000).unwrap();
         let expected = 1.0 / binomial_coefficient(1000, 500);
         assert!((p / expected - 1.0).abs() < 1e-11, "{p:e} against {expected:e}");
+    }
+
+    #[test]
+    fn both_directions_of_a_rule_have_the_same_p() {
+        for (drawn, marked) in [(3, 4), (20, 31), (7, 50)] {
+            assert_eq!(
+                hypergeometric_upper_tail(3, drawn, marked, 60),
+                hypergeometric_upper_tail(3, marked, drawn, 60)
+            );
+        }
     }
 
     #[test]

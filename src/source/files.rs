@@ -1,0 +1,130 @@
+//! The listed files as a table: exactly those and no others, so that what is fingerprinted is what is read.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::datasource::TableType;
+use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::Result as EngineResult;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::Expr;
+use datafusion::object_store::ObjectMeta;
+use datafusion::object_store::path::Path;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::scalar::ScalarValue;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// What a hive table calls the partition of lines without a value.
+const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
+
+#[derive(Debug)]
+pub struct ListedFiles {
+    store: ObjectStoreUrl,
+    format: Arc<dyn FileFormat>,
+    schema: TableSchema,
+    files: Vec<PartitionedFile>,
+}
+
+impl ListedFiles {
+    /// A table over files of one format and schema, below a folder whose `name=value` folders are columns.
+    ///
+    /// # Errors
+    /// When a file does not lie in a folder for each partition, or the columns are ambiguous.
+    pub fn try_new(
+        store: ObjectStoreUrl,
+        format: Arc<dyn FileFormat>,
+        file_schema: SchemaRef,
+        base: &Path,
+        partitions: &[String],
+        files: &[ObjectMeta],
+    ) -> Result<Self> {
+        let columns: Vec<Arc<Field>> =
+            partitions.iter().map(|name| Arc::new(Field::new(name, DataType::Utf8, true))).collect();
+        let names: Vec<&String> =
+            file_schema.fields().iter().map(|field| field.name()).chain(partitions.iter()).collect();
+        if let Some(twice) = names.iter().enumerate().find(|(place, name)| names[..*place].contains(name)) {
+            return Err(
+                Error::new(ErrorKind::Schema, "two columns have the same name").with("column", twice.1)
+            );
+        }
+        let files = files
+            .iter()
+            .map(|file| {
+                let mut partitioned = PartitionedFile::from(file.clone());
+                partitioned.partition_values = partition_values(base, partitions, file)?;
+                Ok(partitioned)
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            store,
+            format,
+            schema: TableSchema::builder(file_schema).with_table_partition_cols(columns).build(),
+            files,
+        })
+    }
+}
+
+/// The `name=value` folders between a folder and a file.
+pub fn folders(base: &Path, file: &ObjectMeta) -> Vec<(String, String)> {
+    let parts: Vec<_> = file.location.prefix_match(base).into_iter().flatten().collect();
+    let folders = &parts[..parts.len().saturating_sub(1)];
+    let pair = |folder: &str| folder.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    folders.iter().filter_map(|folder| pair(folder.as_ref())).collect()
+}
+
+fn partition_values(base: &Path, partitions: &[String], file: &ObjectMeta) -> Result<Vec<ScalarValue>> {
+    let folders = folders(base, file);
+    let value = |name: &String| {
+        let found = folders.iter().find(|(folder, _)| folder == name).map(|(_, value)| value);
+        found.map(|value| ScalarValue::Utf8((value != NO_VALUE).then(|| value.clone()))).ok_or_else(|| {
+            let message = format!(
+                "a file lies outside the partitions by {}; name the right ones with a glob",
+                partitions.join(", ")
+            );
+            Error::new(ErrorKind::Schema, message)
+                .with("file", &file.location)
+                .with("key", "input.partitions")
+        })
+    };
+    partitions.iter().map(value).collect()
+}
+
+#[async_trait]
+impl TableProvider for ListedFiles {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(self.schema.table_schema())
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        limit: Option<usize>,
+    ) -> EngineResult<Arc<dyn ExecutionPlan>> {
+        let groups = FileGroup::new(self.files.clone()).split_files(state.config().target_partitions());
+        let source = self.format.file_source(self.schema.clone());
+        let scan = FileScanConfigBuilder::new(self.store.clone(), source)
+            .with_file_groups(groups)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
+        self.format.create_physical_plan(state, scan).await
+    }
+}
+
+/// The schema with every column a string.
+pub fn as_strings(schema: &Schema) -> SchemaRef {
+    let text = |field: &Arc<Field>| Field::new(field.name(), DataType::Utf8, true);
+    Arc::new(Schema::new(schema.fields().iter().map(text).collect::<Vec<_>>()))
+}
