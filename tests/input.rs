@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::fmt::Write;
+
 use datafusion::prelude::SessionContext;
 use regulars::config::Arguments;
 use regulars::error::{ErrorKind, Result};
@@ -233,7 +235,8 @@ async fn line_breaks_in_quoted_csv_values_stay_in_their_line() {
     let mut csv = "note,order_id,customer_id,order_ts,amount\n".to_owned();
     let lines_written = 120_000;
     for order in 0..lines_written {
-        csv.push_str(&format!("\"a remark, \"\"long\"\" and broken after ninety or so letters that fill the line up\n{order},x,y,z\",{order},c,2024-01-01,1\n"));
+        let note = "a remark, \"\"long\"\" and broken after ninety or so letters that fill the line up";
+        writeln!(csv, "\"{note}\n{order},x,y,z\",{order},c,2024-01-01,1").unwrap();
     }
     assert!(csv.len() > 11 << 20);
     let bench = Bench::new();
@@ -259,10 +262,9 @@ async fn refunds_may_nearly_cancel_all_revenue() {
     let mut csv = "order_id,customer_id,order_ts,amount\n".to_owned();
     for customer in 0..40 {
         let (paid, month) = (1_000_000_000 + customer, 1 + customer % 12);
-        csv.push_str(&format!(
-            "{customer},c{customer},2024-{month:02}-01,{paid}\nr{customer},c{customer},2024-12-02,-{}\n",
-            1_000_000_000 + (customer * 7) % 40
-        ));
+        let refunded = 1_000_000_000 + (customer * 7) % 40;
+        writeln!(csv, "{customer},c{customer},2024-{month:02}-01,{paid}").unwrap();
+        writeln!(csv, "r{customer},c{customer},2024-12-02,-{refunded}").unwrap();
     }
     csv.push_str("x,x,2024-12-01,0.01\n");
     let input = bench.write("in.csv", &csv);

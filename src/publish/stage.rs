@@ -110,9 +110,9 @@ impl Stage {
         // beside the run's own summary, whose name is taken
         let mut writer = self.open_part(table, usize::try_from(generation).unwrap_or(usize::MAX))?;
         writer.write(&all).await?;
-        let staged = writer.staged.clone();
+        let path = writer.staged.clone();
         let written = writer.finish().await?;
-        let part = self.part(table, 0, &staged, &written);
+        let part = self.part(table, 0, &path, &written);
         Ok(Some(TableObjects { rows: written.rows, parts: vec![part] }))
     }
 

@@ -90,6 +90,7 @@ async fn list(store: &dyn ObjectStore, location: Location) -> Result<(Location, 
 }
 
 /// Whether a glob matches a path below its folder; a star stays within a folder, two stars do not.
+#[must_use]
 pub fn matches(glob: &str, path: &str) -> bool {
     let options = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::default() };
     glob::Pattern::new(glob).is_ok_and(|glob| glob.matches_with(path, options))
