@@ -3,18 +3,24 @@
 -- Grain:      a candidate
 -- Inputs:     frequent_level (the level before), item
 -- Parameters: $length  items in a candidate, at least 3
--- Formula:    join two frequent itemsets that differ in their last item alone; then prune by the other subsets, those
---             that leave out one of the first length - 2 items. (Agrawal and Srikant 1994, apriori-gen.)
+-- Formula:    join two frequent itemsets that differ in their last item alone; then keep those of which the other subsets,
+--             which leave out one of the first length - 2 items, are all frequent, too. (Agrawal and Srikant 1994,
+--             apriori-gen.) Only codes go through the joins; names are put to what remains.
 WITH joined AS (
     SELECT
         shorter.itemset_number AS prefix_number,
         longer.last_item,
-        longer.last_item_id,
-        array_append(shorter.items, longer.last_item) AS items,
-        array_append(shorter.itemset, longer.last_item_id) AS itemset
+        array_append(shorter.items, longer.last_item) AS items
     FROM frequent_level AS shorter
     INNER JOIN frequent_level AS longer
         ON shorter.prefix_number = longer.prefix_number AND shorter.last_item < longer.last_item
+),
+
+placed AS (
+    SELECT
+        *,
+        unnest(range(1, CAST($length AS BIGINT) - 1)) AS left_out
+    FROM joined
 ),
 
 subset AS (
@@ -22,28 +28,34 @@ subset AS (
         prefix_number,
         last_item,
         array_concat(array_slice(items, 1, left_out - 1), array_slice(items, left_out + 1, $length)) AS items
-    FROM (
-        SELECT
-            prefix_number,
-            last_item,
-            items,
-            unnest(range(1, CAST($length AS BIGINT) - 1)) AS left_out
-        FROM joined
-    )
+    FROM placed
 ),
 
-infrequent AS (
-    SELECT DISTINCT
+-- The frequent itemsets are the side that is held in memory, not the many subsets.
+frequent_subset AS (
+    SELECT
         subset.prefix_number,
         subset.last_item
-    FROM subset
-    LEFT ANTI JOIN frequent_level ON subset.items = frequent_level.items
+    FROM frequent_level
+    RIGHT SEMI JOIN subset ON frequent_level.items = subset.items
+),
+
+surviving AS (
+    SELECT
+        prefix_number,
+        last_item
+    FROM frequent_subset
+    GROUP BY prefix_number, last_item
+    HAVING count(*) = CAST($length AS BIGINT) - 2
 )
 
 SELECT
-    CAST(row_number() OVER (ORDER BY joined.prefix_number, joined.last_item) AS BIGINT) - 1 AS itemset_number,
-    joined.*
-FROM joined
-LEFT ANTI JOIN infrequent
-    ON joined.prefix_number = infrequent.prefix_number AND joined.last_item = infrequent.last_item
+    CAST(row_number() OVER (ORDER BY surviving.prefix_number, surviving.last_item) AS BIGINT) - 1 AS itemset_number,
+    surviving.prefix_number,
+    surviving.last_item,
+    array_append(shorter.items, surviving.last_item) AS items,
+    array_append(shorter.itemset, item.item_id) AS itemset
+FROM surviving
+INNER JOIN frequent_level AS shorter ON surviving.prefix_number = shorter.itemset_number
+INNER JOIN item ON surviving.last_item = item.item
 ORDER BY itemset_number

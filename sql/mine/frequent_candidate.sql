@@ -14,7 +14,6 @@ SELECT
     candidate.itemset_number,
     candidate.prefix_number,
     candidate.last_item,
-    candidate.last_item_id,
     candidate.items,
     candidate.itemset,
     counted.support_count

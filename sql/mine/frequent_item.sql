@@ -17,7 +17,6 @@ SELECT
     CAST(counted.item AS BIGINT) AS itemset_number,
     CAST(0 AS BIGINT) AS prefix_number,
     counted.item AS last_item,
-    item.item_id AS last_item_id,
     make_array(counted.item) AS items,
     make_array(item.item_id) AS itemset,
     counted.support_count

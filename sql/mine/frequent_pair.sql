@@ -12,7 +12,6 @@ SELECT
     CAST(row_number() OVER (ORDER BY pair['first'], pair['second']) AS BIGINT) - 1 AS itemset_number,
     CAST(pair['first'] AS BIGINT) AS prefix_number,
     pair['second'] AS last_item,
-    last.item_id AS last_item_id,
     make_array(pair['first'], pair['second']) AS items,
     make_array(leading.item_id, last.item_id) AS itemset,
     pair['support_count'] AS support_count
