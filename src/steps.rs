@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use datafusion::arrow::array::{AsArray, RecordBatch};
-use datafusion::arrow::compute::cast;
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array};
+use datafusion::arrow::compute::{cast, take};
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
@@ -272,9 +272,18 @@ pub fn with_schema(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatc
         .fields()
         .iter()
         .zip(batch.columns())
-        .map(|(field, column)| Ok(cast(column, field.data_type())?))
+        .map(|(field, column)| Ok(cast(&compacted(column)?, field.data_type())?))
         .collect::<Result<Vec<_>>>()?;
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+}
+
+/// A nested column with no more values than its rows refer to. The engine hands out slices that share the values of all
+/// rows; casting or joining such slices would copy all values for each.
+fn compacted(column: &ArrayRef) -> Result<ArrayRef> {
+    if !column.data_type().is_nested() {
+        return Ok(Arc::clone(column));
+    }
+    Ok(take(column, &UInt64Array::from_iter_values(0..column.len() as u64), None)?)
 }
 
 /// The schema with every field nullable, so that relations of the same columns have the same schema.

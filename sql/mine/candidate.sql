@@ -31,13 +31,14 @@ subset AS (
     FROM placed
 ),
 
--- The frequent itemsets are the side that is held in memory, not the many subsets.
+-- Each subset meets one frequent itemset or none. The frequent itemsets are the side that is held in memory, not the many
+-- subsets.
 frequent_subset AS (
     SELECT
         subset.prefix_number,
         subset.last_item
     FROM frequent_level
-    RIGHT SEMI JOIN subset ON frequent_level.items = subset.items
+    INNER JOIN subset ON frequent_level.items = subset.items
 ),
 
 surviving AS (

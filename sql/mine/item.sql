@@ -4,8 +4,9 @@
 -- Inputs:     line
 -- Parameters: $min_support_count  the least number of baskets of a frequent itemset
 -- Formula:    codes follow the byte-wise order of the ids, so an ascending list of codes is a sorted list of ids.
+--             The ids are plain strings, not views: lists of views keep every buffer that they were ever put together from.
 SELECT
-    item_id,
+    arrow_cast(item_id, 'Utf8') AS item_id,
     CAST(row_number() OVER (ORDER BY item_id) - 1 AS INT UNSIGNED) AS item
 FROM line
 WHERE item_id IS NOT NULL AND NOT is_refund
