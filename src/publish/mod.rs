@@ -11,33 +11,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chrono::{DateTime, NaiveDate, Utc};
-use datafusion::datasource::listing::ListingTableUrl;
+use chrono::{DateTime, Utc};
 use datafusion::object_store::path::Path;
-use datafusion::object_store::{self, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
-use datafusion::prelude::SessionContext;
+use datafusion::object_store::{self, ObjectStoreExt, PutMode, PutPayload};
 use futures::TryStreamExt;
 
-use crate::config::{Config, Output};
+use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
-use crate::location::Location;
 
 mod fingerprint;
 mod manifest;
+mod place;
 mod stage;
 
 pub use fingerprint::fingerprints;
 pub use manifest::{Commit, Part, TableObjects};
+pub use place::Place;
 pub use stage::{Stage, relation};
 
-/// The output's place for one run date.
-#[derive(Debug, Clone)]
-pub struct Place {
-    pub store: Arc<dyn ObjectStore>,
-    location: Location,
-    root: Path,
-    pub run_date: NaiveDate,
-}
+use place::{delete, delete_below};
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,158 +38,6 @@ pub enum Published {
     Now(Commit),
     /// The same had been published, by an earlier run or by one at the same time.
     Before(Commit),
-}
-
-impl Place {
-    /// The place that a configuration names.
-    ///
-    /// # Errors
-    /// When the location cannot be opened.
-    pub fn open(output: &Output, run_date: NaiveDate) -> Result<Self> {
-        let location = Location::parse(&output.location)?.into_folder();
-        if location.glob.is_some() {
-            return Err(Error::config("the output is a folder, not a glob").with("key", "output.location"));
-        }
-        let (store, _) = location.open()?;
-        Self::new(store, location, run_date)
-    }
-
-    /// A place in a store.
-    ///
-    /// # Errors
-    /// When the location is not a path.
-    pub fn new(store: Arc<dyn ObjectStore>, location: Location, run_date: NaiveDate) -> Result<Self> {
-        let root = Path::from_url_path(location.url.path())
-            .map_err(|error| Error::config("not a path").with("key", "output.location").caused_by(error))?;
-        Ok(Self { store, location, root, run_date })
-    }
-
-    /// The same place for another date.
-    #[must_use]
-    pub fn at(&self, run_date: NaiveDate) -> Self {
-        Self { run_date, ..self.clone() }
-    }
-
-    /// Makes the store known to a session, so that it can read what stands here.
-    pub fn register(&self, context: &SessionContext) {
-        context.register_object_store(&self.location.url, Arc::clone(&self.store));
-    }
-
-    /// Where an object stands, for a session that knows the store; its path is relative to the location.
-    ///
-    /// # Errors
-    /// When the path is none.
-    pub fn url_of(&self, relative: &str) -> Result<ListingTableUrl> {
-        let url = self.location.object_url(&self.path_of(relative));
-        Ok(ListingTableUrl::try_new(url, None)?)
-    }
-
-    /// The dates that anything was committed for, ascending.
-    ///
-    /// # Errors
-    /// When the store cannot be listed.
-    pub async fn run_dates(&self) -> Result<Vec<NaiveDate>> {
-        let listed = self.store.list_with_delimiter(Some(&self.root.clone().join("_runs"))).await?;
-        let mut dates: Vec<NaiveDate> = listed
-            .common_prefixes
-            .iter()
-            .filter_map(|folder| folder.filename()?.strip_prefix("run_date=")?.parse().ok())
-            .collect();
-        dates.sort_unstable();
-        Ok(dates)
-    }
-
-    /// What is published: the manifest of the last commit promoted.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub async fn published(&self) -> Result<Option<Commit>> {
-        match self.read(&self.runs().join("published.json")).await {
-            Err(error) if error.kind() == ErrorKind::Damaged => {
-                // it says nothing that the commits do not, so it is written again
-                tracing::warn!(%error, "taken for missing");
-                Ok(None)
-            }
-            found => found,
-        }
-    }
-
-    /// The newest commit, promoted or not.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub async fn latest_commit(&self) -> Result<Option<Commit>> {
-        match self.generations().await?.last() {
-            Some(generation) => self.read(&self.commit_path(*generation)).await,
-            None => Ok(None),
-        }
-    }
-
-    fn runs(&self) -> Path {
-        self.root.clone().join("_runs").join(format!("run_date={}", self.run_date))
-    }
-
-    fn commit_path(&self, generation: u64) -> Path {
-        self.runs().join("commits").join(format!("{generation:08}.json"))
-    }
-
-    fn attempt_path(&self, attempt: &str) -> Path {
-        self.runs().join("attempts").join(attempt)
-    }
-
-    fn staged(&self, attempt: &str, table: &str, part: usize) -> Path {
-        self.attempt_path(attempt).join(table).join(part_name(part))
-    }
-
-    fn relative(&self, path: &Path) -> String {
-        let below = path.as_ref().strip_prefix(self.root.as_ref()).unwrap_or(path.as_ref());
-        below.trim_start_matches('/').to_owned()
-    }
-
-    fn path_of(&self, relative: &str) -> Path {
-        relative.split('/').fold(self.root.clone(), Path::join)
-    }
-
-    async fn generations(&self) -> Result<Vec<u64>> {
-        let commits: Vec<_> = self.store.list(Some(&self.runs().join("commits"))).try_collect().await?;
-        let mut generations: Vec<u64> = commits
-            .iter()
-            .filter_map(|object| object.location.filename()?.strip_suffix(".json")?.parse().ok())
-            .collect();
-        generations.sort_unstable();
-        Ok(generations)
-    }
-
-    async fn read(&self, path: &Path) -> Result<Option<Commit>> {
-        let bytes = match self.store.get(path).await {
-            Ok(found) => found.bytes().await?,
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(Error::from(error).with("object", path)),
-        };
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| {
-            Error::new(ErrorKind::Damaged, "a manifest is damaged").with("object", path).caused_by(error)
-        })
-    }
-}
-
-fn part_name(number: usize) -> String {
-    format!("part-{number:05}.parquet")
-}
-
-/// Deletes an object, which may be gone already.
-async fn delete(store: &dyn ObjectStore, path: &Path) -> Result<()> {
-    match store.delete(path).await {
-        Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-        Err(error) => Err(Error::from(error).with("object", path)),
-    }
-}
-
-async fn delete_below(store: &dyn ObjectStore, folder: &Path) -> Result<()> {
-    let objects: Vec<_> = store.list(Some(folder)).try_collect().await?;
-    for object in objects {
-        delete(store, &object.location).await?;
-    }
-    Ok(())
 }
 
 /// One run's way to its publication.

@@ -30,7 +30,7 @@ use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
 use super::manifest::{Part, TableObjects};
-use super::{Place, part_name};
+use super::place::{Place, delete, part_name};
 use crate::error::Result;
 use crate::steps::{Sink, with_schema};
 use crate::tables::Table;
@@ -161,7 +161,7 @@ impl Stage {
             let staged = writer.staged.clone();
             written.push(self.part(table, number, &staged, &writer.finish().await?));
         }
-        super::delete(self.place.store.as_ref(), whole).await?;
+        delete(self.place.store.as_ref(), whole).await?;
         Ok(written)
     }
 }

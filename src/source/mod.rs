@@ -23,7 +23,7 @@ mod order_line;
 
 use files::ListedFiles;
 
-pub use order_line::{order_line, schema as order_line_schema};
+pub use order_line::order_line;
 
 /// Objects of the input whose names begin so, or lie in a folder whose name does, are not data.
 const HIDDEN: [char; 2] = ['_', '.'];

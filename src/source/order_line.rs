@@ -20,8 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 const COPIES: &str = "copies of the line";
 
 /// The relation's columns.
-#[must_use]
-pub fn schema() -> SchemaRef {
+fn schema() -> SchemaRef {
     let column = |name, data_type| Field::new(name, data_type, true);
     Arc::new(Schema::new(vec![
         column("order_id", ID),
