@@ -19,10 +19,8 @@ const RELATIONS: &[&str] = &[
     "basket_count",
     "item",
     "basket",
-    "frequent_item",
-    "frequent_pair",
-    "candidate",
-    "candidate_count",
+    "item_count",
+    "itemset_support",
     "association_rules",
 ];
 

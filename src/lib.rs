@@ -46,6 +46,7 @@
 //! No resuming: a run is done or done again. No state beside the output's own folder. No network beyond the configured
 //! locations. No configuration file that was not named.
 
+pub mod aggregate_once;
 pub mod audit;
 pub mod cli;
 pub mod commands;
@@ -53,6 +54,7 @@ pub mod config;
 pub mod error;
 pub mod job;
 pub mod location;
+pub mod mining;
 pub mod pipeline;
 pub mod publish;
 pub mod query;

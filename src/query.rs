@@ -62,6 +62,7 @@ async fn register_input(
     parameters.set("run_end", ScalarValue::TimestampMicrosecond(run_end, None));
     parameters.set("returns", config.clean.returns.as_str());
     parameters.set("unpriced", config.clean.unpriced.as_str());
+    parameters.set("some_left_out", true);
     for name in ["checked_line", "line"] {
         let view = sql::bind(context, sql::file(name)?, &parameters).await?.frame;
         context.register_table(name, view.into_view())?;

@@ -8,6 +8,7 @@ use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use crate::aggregate_once::AggregateOnce;
 use crate::config::Engine;
 use crate::error::Result;
 use crate::{udaf, udf};
@@ -38,6 +39,7 @@ pub fn embedded(engine: &Engine) -> Result<SessionContext> {
     let state = SessionStateBuilder::new_with_default_features()
         .with_config(config)
         .with_runtime_env(runtime)
+        .with_physical_optimizer_rule(Arc::new(AggregateOnce))
         .build();
     let context = SessionContext::new_with_state(state);
     for function in udaf::all() {

@@ -37,8 +37,8 @@ sql_files! {
     "clean": ["checked_line", "invalid_line", "line", "line_count"],
     "aggregate": ["basket", "basket_count", "customer"],
     "mine": [
-        "item", "frequent_item", "frequent_pair", "candidate", "candidate_count", "frequent_candidate",
-        "frequent_itemsets",
+        "item", "item_count", "item_group", "grown_itemset", "frequent_item", "frequent_pair", "candidate",
+        "candidate_count", "frequent_candidate", "itemset_support", "itemset_length", "frequent_itemsets",
     ],
     "score": [
         "segment_grid", "scored_customer", "customer_rfm", "rfm_segments", "rfm_thresholds",
@@ -46,7 +46,7 @@ sql_files! {
     ],
     "audit": [
         "customer_key", "customer_scores", "customer_group", "segment_shares", "segment_totals", "threshold_customers",
-        "itemset_key", "itemset_support", "itemset_subsets", "rule_key", "rule_counts", "rule_measures", "rule_sides",
+        "itemset_key", "itemset_measures", "itemset_subsets", "rule_key", "rule_counts", "rule_measures", "rule_sides",
         "rule_item_sides", "summary_key", "summary_lines",
     ],
     "query": ["segments", "strongest_rules"],

@@ -1,5 +1,6 @@
 //! Runs the SQL files one by one: as a view, as rows kept for later stages, or as a table to publish.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,8 +12,10 @@ use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
-use datafusion::physical_plan::{ExecutionPlan, collect, displayable, execute_stream};
+use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream, execute_stream_partitioned};
 use datafusion::prelude::SessionContext;
+use futures::{StreamExt, TryStreamExt};
+use tokio::task::JoinSet;
 
 use crate::error::{Error, Result};
 use crate::sql::{self, Bound, Parameters, SqlFile};
@@ -166,10 +169,8 @@ impl<'a> Steps<'a> {
         let batches = if self.mode == Mode::Explain {
             Vec::new()
         } else {
-            collect(Arc::clone(&plan), self.context.task_ctx()).await.map_err(|error| file.blame(error))?
+            collect(self.context, &plan, &schema).await.map_err(|error| file.blame(error))?
         };
-        let batches: Vec<RecordBatch> =
-            batches.iter().map(|batch| with_schema(batch, &schema)).collect::<Result<_>>()?;
         let rows = Rows { schema, batches };
         self.register_rows(file.name, &rows)?;
         self.end(file, &bound, &plan, Some(rows.count() as u64), started);
@@ -241,6 +242,31 @@ impl<'a> Steps<'a> {
     }
 }
 
+/// All rows with a schema, the partitions' side by side.
+async fn collect(
+    context: &SessionContext,
+    plan: &Arc<dyn ExecutionPlan>,
+    schema: &SchemaRef,
+) -> Result<Vec<RecordBatch>> {
+    let mut partitions = JoinSet::new();
+    for (number, stream) in
+        execute_stream_partitioned(Arc::clone(plan), context.task_ctx())?.into_iter().enumerate()
+    {
+        let schema = Arc::clone(schema);
+        partitions.spawn(async move {
+            let batches = stream.map(|batch| with_schema(&batch?, &schema));
+            (number, batches.try_collect::<Vec<RecordBatch>>().await)
+        });
+    }
+    let mut collected = BTreeMap::new();
+    while let Some(done) = partitions.join_next().await {
+        let (number, batches) =
+            done.map_err(|error| Error::internal("a partition failed").caused_by(error))?;
+        collected.insert(number, batches?);
+    }
+    Ok(collected.into_values().flatten().collect())
+}
+
 /// Counts rows and keeps them in memory: for `explain --analyze`, which publishes nothing.
 #[derive(Debug)]
 pub struct Discard;
@@ -253,7 +279,6 @@ impl Sink for Discard {
         table: &'static Table,
         plan: Arc<dyn ExecutionPlan>,
     ) -> Result<(Arc<dyn TableProvider>, u64)> {
-        use futures::TryStreamExt;
         let stream = execute_stream(plan, context.task_ctx())?;
         let batches: Vec<RecordBatch> = stream.try_collect().await?;
         let batches: Vec<RecordBatch> =

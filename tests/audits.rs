@@ -43,8 +43,8 @@ const FAULTS: &[(&str, &str, &str)] = &[
     ("threshold_customers", "rfm_thresholds", "SELECT * REPLACE (customers + 1 AS customers) FROM sound"),
     ("threshold_customers", "rfm_thresholds", "SELECT * FROM sound WHERE score < 5"),
     ("itemset_key", "frequent_itemsets", "SELECT * FROM sound UNION ALL (SELECT * FROM sound LIMIT 1)"),
-    ("itemset_support", "frequent_itemsets", "SELECT * REPLACE (0 AS support_count) FROM sound"),
-    ("itemset_support", "frequent_itemsets", "SELECT * REPLACE (length + 1 AS length) FROM sound"),
+    ("itemset_measures", "frequent_itemsets", "SELECT * REPLACE (0 AS support_count) FROM sound"),
+    ("itemset_measures", "frequent_itemsets", "SELECT * REPLACE (length + 1 AS length) FROM sound"),
     ("itemset_subsets", "frequent_itemsets", "SELECT * FROM sound WHERE length > 1"),
     (
         "itemset_subsets",

@@ -235,7 +235,11 @@ fn mistakes_are_told_in_one_line_with_exit_code_2() {
             &["--select", "rules", "--set", "clean.unpriced=exclude"],
             "which clean.unpriced = \"exclude\" needs",
         ),
-        (&input, &["--set", "rules.max_itemsets=1"], "more than rules.max_itemsets = 1; raise it"),
+        (
+            &input,
+            &["--set", "rules.max_itemsets=1"],
+            "more itemsets are frequent than rules.max_itemsets = 1: up to here ",
+        ),
         (&input, &["--set", "rules.max_rules=1"], "more than rules.max_rules = 1; raise it"),
         (
             &input,
@@ -322,7 +326,7 @@ fn explain_shows_sql_parameters_and_plans() {
     let plain = text(&regulars(&job).stdout);
     for expected in [
         "==== clean/line.sql ====",
-        "==== mine/candidate.sql ====",
+        "==== mine/grown_itemset.sql ====",
         "$min_confidence = 0.3",
         "DataSourceExec",
         "AggregateExec",

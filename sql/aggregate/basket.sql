@@ -4,6 +4,6 @@
 -- Inputs: line, item
 SELECT basket(item.item) AS items
 FROM line
-INNER JOIN item ON line.item_id = item.item_id
+INNER JOIN item ON line.item_id = item.line_item_id
 WHERE NOT line.is_refund
 GROUP BY line.order_id

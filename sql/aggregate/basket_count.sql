@@ -2,6 +2,6 @@
 --
 -- Grain:  one row
 -- Inputs: line
-SELECT count(DISTINCT order_id) AS basket_count
+SELECT distinct_count(order_id) AS basket_count
 FROM line
 WHERE item_id IS NOT NULL AND NOT is_refund

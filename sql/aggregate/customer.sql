@@ -17,7 +17,7 @@ WITH summarised AS (
 )
 
 SELECT
-    customer_id,
+    arrow_cast(customer_id, 'Utf8') AS customer_id,
     summary['first_order_date'] AS first_order_date,
     summary['last_order_date'] AS last_order_date,
     summary['orders'] AS orders,

@@ -1,11 +1,11 @@
 -- Apriori's candidates: itemsets one item longer than the level before, all of whose parts are frequent there.
 --
 -- Grain:      a candidate
--- Inputs:     frequent_level (the level before), item
+-- Inputs:     frequent_level (the level before)
 -- Parameters: $length  items in a candidate, at least 3
 -- Formula:    join two frequent itemsets that differ in their last item alone; then keep those of which the other subsets,
 --             which leave out one of the first length - 2 items, are all frequent, too. (Agrawal and Srikant 1994,
---             apriori-gen.) Only codes go through the joins; names are put to what remains.
+--             apriori-gen.)
 WITH joined AS (
     SELECT
         shorter.itemset_number AS prefix_number,
@@ -54,9 +54,7 @@ SELECT
     CAST(row_number() OVER (ORDER BY surviving.prefix_number, surviving.last_item) AS BIGINT) - 1 AS itemset_number,
     surviving.prefix_number,
     surviving.last_item,
-    array_append(shorter.items, surviving.last_item) AS items,
-    array_append(shorter.itemset, item.item_id) AS itemset
+    array_append(shorter.items, surviving.last_item) AS items
 FROM surviving
 INNER JOIN frequent_level AS shorter ON surviving.prefix_number = shorter.itemset_number
-INNER JOIN item ON surviving.last_item = item.item
 ORDER BY itemset_number

@@ -15,7 +15,6 @@ SELECT
     candidate.prefix_number,
     candidate.last_item,
     candidate.items,
-    candidate.itemset,
     counted.support_count
 FROM candidate
 INNER JOIN counted ON candidate.itemset_number = counted.itemset_number

@@ -1,7 +1,7 @@
 -- The frequent itemsets of length 2, counted without writing out all candidate pairs.
 --
 -- Grain:      a frequent pair
--- Inputs:     basket, item
+-- Inputs:     basket
 -- Parameters: $min_support_count
 WITH counted AS (
     SELECT unnest(pair_counts(items, CAST($min_support_count AS BIGINT))) AS pair
@@ -13,8 +13,5 @@ SELECT
     CAST(pair['first'] AS BIGINT) AS prefix_number,
     pair['second'] AS last_item,
     make_array(pair['first'], pair['second']) AS items,
-    make_array(leading.item_id, last.item_id) AS itemset,
     pair['support_count'] AS support_count
 FROM counted
-INNER JOIN item AS leading ON counted.pair['first'] = leading.item
-INNER JOIN item AS last ON counted.pair['second'] = last.item

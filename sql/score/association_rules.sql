@@ -1,7 +1,7 @@
 -- The association rules with their measures, as published.
 --
 -- Grain:      a rule antecedents -> consequents
--- Inputs:     confident_rule
+-- Inputs:     confident_rule, item
 -- Parameters: $basket_count  N
 --             $min_lift
 -- Formula:    with n11 baskets that hold both sides, n1x the antecedent, nx1 the consequent, n all, n10 = n1x - n11 and so on.
@@ -9,8 +9,8 @@
 --             at independence. Infinity where only the denominator is 0; null where nothing is defined.
 WITH counted AS (
     SELECT
-        antecedents,
-        consequents,
+        antecedent_items,
+        consequent_items,
         CAST($basket_count AS BIGINT) AS basket_count,
         antecedent_count,
         consequent_count,
@@ -35,8 +35,22 @@ measured AS (
     SELECT
         *,
         n * n11 / (n1x * nx1) AS lift,
-        n * excess * excess / nullif(n1x * n0x * nx1 * nx0, 0) AS chi_squared
+        n * excess * excess / nullif(n1x * n0x * nx1 * nx0, 0) AS chi_squared,
+        CAST(array_length(antecedent_items) AS BIGINT) AS antecedent_length,
+        item_ids(
+            array_concat(antecedent_items, consequent_items),
+            (SELECT array_agg(item_id ORDER BY item_number) FROM item)
+        ) AS ids
     FROM counted
+    WHERE n * n11 / (n1x * nx1) >= CAST($min_lift AS DOUBLE)
+),
+
+named AS (
+    SELECT
+        *,
+        array_slice(ids, 1, antecedent_length) AS antecedents,
+        array_slice(ids, antecedent_length + 1, CAST(array_length(ids) AS BIGINT)) AS consequents
+    FROM measured
 )
 
 SELECT
@@ -76,6 +90,5 @@ SELECT
     chi_squared,
     chi_squared_p(chi_squared) AS chi_squared_p,
     fishers_exact_p(support_count, antecedent_count, consequent_count, basket_count) AS fishers_exact_p
-FROM measured
-WHERE lift >= CAST($min_lift AS DOUBLE)
-ORDER BY lift DESC, support_count DESC, antecedents, consequents
+FROM named
+ORDER BY lift DESC, support_count DESC, antecedent_items, consequent_items

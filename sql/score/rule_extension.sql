@@ -24,8 +24,6 @@ SELECT
         array_slice(antecedent_items, 1, place - 1), array_slice(antecedent_items, place + 1, length)
     ) AS antecedent_items,
     array_append(consequent_items, antecedent_items[place]) AS consequent_items,
-    array_concat(array_slice(antecedents, 1, place - 1), array_slice(antecedents, place + 1, length)) AS antecedents,
-    array_append(consequents, antecedents[place]) AS consequents,
     support_count
 FROM placed
 WHERE antecedent_items[place] > consequent_items[-1]

@@ -5,7 +5,6 @@
 WITH long_itemset AS (
     SELECT
         items,
-        itemset,
         support_count,
         CAST(array_length(items) AS BIGINT) AS length
     FROM itemset_support
@@ -22,7 +21,5 @@ placed AS (
 SELECT
     array_concat(array_slice(items, 1, place - 1), array_slice(items, place + 1, length)) AS antecedent_items,
     array_slice(items, place, place) AS consequent_items,
-    array_concat(array_slice(itemset, 1, place - 1), array_slice(itemset, place + 1, length)) AS antecedents,
-    array_slice(itemset, place, place) AS consequents,
     support_count
 FROM placed

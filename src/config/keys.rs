@@ -70,7 +70,7 @@ keys! {
     "rfm.weights.monetary", Number, Some("0.4"), "monetary's share; the three sum to 1";
     "rfm.groups", TextList, Some("[\"Low\", \"Medium\", \"High\", \"Very High\"]"), "loyalty groups by quantile, the lowest first";
     "rfm.segments", Text, Some("\"grid\""), "the segment map";
-    "rules.algorithm", Text, Some("\"apriori\""), "apriori";
+    "rules.algorithm", Text, Some("\"fp_growth\""), "fp_growth or apriori; both give the same tables";
     "rules.min_support", Number, Some("0.01"), "the least share of baskets of a frequent itemset, in (0, 1]";
     "rules.min_support_count", Integer, None, "the least number of baskets, in place of min_support";
     "rules.min_confidence", Number, Some("0.3"), "the least confidence of a rule, in [0, 1]";

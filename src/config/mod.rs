@@ -106,7 +106,7 @@ pub struct Rfm {
 pub struct Rules {
     /// Not part of a fingerprint: all algorithms give the same tables.
     #[serde(skip)]
-    pub algorithm: String,
+    pub algorithm: Algorithm,
     pub min_support: MinSupport,
     pub min_confidence: f64,
     pub min_lift: f64,
@@ -115,6 +115,13 @@ pub struct Rules {
     pub max_consequent_length: usize,
     pub max_itemsets: u64,
     pub max_rules: u64,
+}
+
+/// How itemsets are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    FpGrowth,
+    Apriori,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

@@ -6,7 +6,7 @@ use chrono::{Days, NaiveDate};
 use datafusion::sql::parser::DFParserBuilder;
 
 use super::settings::Settings;
-use super::{Clean, Columns, Engine, Format, Input, MinSupport, Output, Rfm, Rules, Select};
+use super::{Algorithm, Clean, Columns, Engine, Format, Input, MinSupport, Output, Rfm, Rules, Select};
 use crate::error::{Error, Result};
 
 pub(super) fn parse_run_date(text: &str) -> Result<NaiveDate> {
@@ -183,16 +183,10 @@ fn as_of(settings: &Settings, run_date: Option<NaiveDate>) -> Result<Option<Naiv
 
 impl Rules {
     pub(super) fn resolve(settings: &Settings) -> Result<Self> {
-        let algorithm = required(settings.text("rules.algorithm"), "rules.algorithm")?;
-        match algorithm.as_str() {
-            "apriori" => {}
-            "fp_growth" => {
-                return Err(
-                    settings.error("rules.algorithm", "cannot be fp_growth in this version; use apriori")
-                );
-            }
-            _ => return Err(settings.error("rules.algorithm", "must be apriori")),
-        }
+        let algorithm = match one_of(settings, "rules.algorithm", &["fp_growth", "apriori"])?.as_str() {
+            "apriori" => Algorithm::Apriori,
+            _ => Algorithm::FpGrowth,
+        };
         let min_support =
             match (settings.is_written("rules.min_support"), settings.integer("rules.min_support_count")) {
                 (true, Some(_)) => {

@@ -37,7 +37,7 @@ fn values_out_of_range_name_the_key_and_where_it_was_written() {
         ("rules.min_support=0", "rules.min_support must be in (0, 1]"),
         ("rules.min_support=nan", "rules.min_support must be in (0, 1]"),
         ("rules.min_confidence=1.5", "rules.min_confidence must be from 0 to 1"),
-        ("rules.algorithm=fp_growth", "rules.algorithm cannot be fp_growth in this version"),
+        ("rules.algorithm=eclat", "rules.algorithm must be fp_growth or apriori, not eclat"),
         ("rfm.weights.recency=0.5", "must sum to 1, not 1.2"),
         ("rfm.binning=fixed", "rfm.binning cannot be fixed in this version"),
         ("rfm.bins=4", "rfm.bins must be 5"),

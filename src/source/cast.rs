@@ -29,7 +29,7 @@ impl Cast {
     }
 
     /// A cast that has a value wherever one is given.
-    fn total(given: &Expr, value: Expr) -> Self {
+    pub fn total(given: &Expr, value: Expr) -> Self {
         Self { value, fails: None, missing: Some(given.clone().is_null()) }
     }
 
@@ -55,7 +55,7 @@ fn unusable(what: &str, from: &DataType) -> Error {
     )
 }
 
-/// An id as a string. Numbers without a fraction are written without one; an empty string or NaN is no id.
+/// An id that is no integer, as a string. Numbers without a fraction are written without one; an empty string or NaN is no id.
 pub fn id(given: &Expr, from: &DataType) -> Result<Cast> {
     let as_text = |expr: Expr| cast(expr, ID);
     match from {
@@ -65,7 +65,6 @@ pub fn id(given: &Expr, from: &DataType) -> Result<Cast> {
         DataType::Null | DataType::Boolean | DataType::Date32 | DataType::Date64 => {
             Ok(Cast::total(given, as_text(given.clone())))
         }
-        whole if whole.is_integer() => Ok(Cast::total(given, as_text(given.clone()))),
         DataType::Float16 | DataType::Float32 | DataType::Float64 => {
             let number = cast(given.clone(), DataType::Float64);
             let whole = trunc(vec![number.clone()])

@@ -1,8 +1,6 @@
 //! `order_line`: the input's lines in our columns and types, beside the verdicts of the user's predicates.
 
-use std::sync::Arc;
-
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DataFusionError};
 use datafusion::functions::expr_fn::coalesce;
@@ -18,25 +16,6 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// How many copies of a line there are, before it has its own name among ours.
 const COPIES: &str = "copies of the line";
-
-/// The relation's columns.
-fn schema() -> SchemaRef {
-    let column = |name, data_type| Field::new(name, data_type, true);
-    Arc::new(Schema::new(vec![
-        column("order_id", ID),
-        column("item_id", ID),
-        column("customer_id", ID),
-        column("order_ts", TIME),
-        column("quantity", FACTOR),
-        column("unit_price", FACTOR),
-        column("amount", MONEY),
-        column("copies", DataType::Int64),
-        column("passes_filter", DataType::Boolean),
-        column("invalid_column", DataType::Utf8),
-        column("invalid_value", DataType::Utf8),
-        column("is_return", DataType::Boolean),
-    ]))
-}
 
 /// The relation over a source.
 ///
@@ -66,7 +45,7 @@ pub fn order_line(source: &Source, config: &Config) -> Result<DataFrame> {
     ]);
     let typed = lines.clone().select(columns)?;
     // what a predicate may name
-    let ours = DFSchema::try_from(schema().project(&(0..7).collect::<Vec<_>>())?)?;
+    let ours = DFSchema::try_from(typed.schema().as_arrow().project(&(0..7).collect::<Vec<_>>())?)?;
     let is_return = Mapping { lines: &typed, raw: &ours, failing: Vec::new() }
         .predicate(&config.clean.returns_when, "clean.returns_when")?;
     Ok(typed.with_column("is_return", null_is_false(is_return))?)
@@ -122,6 +101,7 @@ impl Mapping<'_> {
         ])
     }
 
+    /// An id as it is when it is an integer, else as a string. Grouping integers is faster; what is published is a string.
     fn id(
         &mut self,
         name: &'static str,
@@ -130,6 +110,9 @@ impl Mapping<'_> {
         required: bool,
     ) -> Result<Expr> {
         match self.given(name, text.map(String::as_str), needed_by)? {
+            Some((given, from)) if from.is_integer() => {
+                self.checked(name, given.clone(), Ok(Cast::total(&given, given.clone())), required)
+            }
             Some((given, from)) => self.checked(name, given.clone(), cast::id(&given, &from), required),
             None => null(&ID),
         }

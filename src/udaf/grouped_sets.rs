@@ -2,17 +2,20 @@
 
 use datafusion::logical_expr::EmitTo;
 
-/// Below this many pairs nothing is compacted: sorting would cost more than it frees.
+/// Below this many pairs nothing is compacted: it would cost more than it frees.
 const COMPACT_FROM: usize = 1 << 16;
 
-/// Sets of `u32`, one a group, as `(group, value)` pairs packed into `u64`s.
+/// Sets of `u32`, one a group, as two flat vectors: the groups and their values, pair by pair, so that no group owns an
+/// allocation.
 ///
-/// Duplicates are let in and removed by sorting whenever the vector has doubled since the last time, so memory is at
-/// most 16 bytes for each distinct pair (plus the vector's own growth) and no group owns an allocation.
+/// Duplicates are let in. Once there are twice as many pairs as distinct ones were last time, they are removed by a counting
+/// sort; where there were hardly any, it waits for four times as many. So memory is at most 16 bytes for each distinct
+/// pair, or 32 where pairs hardly repeat at first and often later, besides the vectors' own growth.
 #[derive(Debug, Default)]
 pub struct GroupedSets {
-    pairs: Vec<u64>,
-    compacted: usize,
+    groups: Vec<u32>,
+    values: Vec<u32>,
+    compact_at: usize,
 }
 
 /// The sets of the first groups, each ascending: set `g` is `values[offsets[g]..offsets[g + 1]]`.
@@ -32,66 +35,86 @@ impl Sets {
 impl GroupedSets {
     /// Adds a value to a group's set. A repetition of the last pair costs nothing: order lines often stand together.
     pub fn insert(&mut self, group: usize, value: u32) {
-        let pair = pack(group, value);
-        if self.pairs.last() == Some(&pair) {
+        let group = group as u32;
+        if self.groups.last() == Some(&group) && self.values.last() == Some(&value) {
             return;
         }
-        if self.pairs.len() >= COMPACT_FROM.max(2 * self.compacted) {
+        if self.values.len() >= self.compact_at.max(COMPACT_FROM) {
             self.compact();
         }
-        self.pairs.push(pair);
+        self.groups.push(group);
+        self.values.push(value);
     }
 
     /// Takes the sets of the groups to emit, of `groups` in all; the groups that stay move to the front.
     pub fn take(&mut self, emit_to: EmitTo, groups: usize) -> Sets {
-        self.compact();
-        let emitted_groups = match emit_to {
-            EmitTo::All => groups,
-            EmitTo::First(first) => first,
-        };
-        let split = self.pairs.partition_point(|pair| group_of(*pair) < emitted_groups);
-        let kept = self.pairs.split_off(split);
-        let emitted = std::mem::replace(
-            &mut self.pairs,
-            kept.iter().map(|pair| pack(group_of(*pair) - emitted_groups, value_of(*pair))).collect(),
-        );
-        self.compacted = self.pairs.len();
-
-        let mut offsets = Vec::with_capacity(emitted_groups + 1);
-        offsets.push(0);
-        let mut position = 0;
-        for group in 0..emitted_groups {
-            while position < emitted.len() && group_of(emitted[position]) == group {
-                position += 1;
-            }
-            offsets.push(position);
+        let mut sets = self.sets(groups);
+        *self = Self::default();
+        if let EmitTo::First(first) = emit_to {
+            let start = sets.offsets[first];
+            let kept: Vec<usize> = sets.offsets.split_off(first);
+            self.values = sets.values.split_off(start);
+            self.groups = groups_of(&kept);
+            sets.offsets.push(start);
+            self.compact_at = 2 * self.values.len();
         }
-        Sets { offsets, values: emitted.into_iter().map(value_of).collect() }
+        sets
     }
 
     /// Bytes on the heap.
     pub fn size(&self) -> usize {
-        self.pairs.capacity() * size_of::<u64>()
+        (self.groups.capacity() + self.values.capacity()) * size_of::<u32>()
     }
 
     fn compact(&mut self) {
-        self.pairs.sort_unstable();
-        self.pairs.dedup();
-        self.compacted = self.pairs.len();
+        let before = self.values.len();
+        let groups = self.groups.iter().max().map_or(0, |group| *group as usize + 1);
+        let sets = self.sets(groups);
+        self.groups = groups_of(&sets.offsets);
+        self.values = sets.values;
+        let after = self.values.len();
+        self.compact_at = if after > before / 8 * 7 { 4 * after } else { 2 * after };
+    }
+
+    /// The values by group, by counting sort, each group's then sorted and without repetition.
+    fn sets(&self, groups: usize) -> Sets {
+        let mut next = vec![0_usize; groups + 1];
+        for group in &self.groups {
+            next[*group as usize + 1] += 1;
+        }
+        for group in 0..groups {
+            next[group + 1] += next[group];
+        }
+        let mut values = vec![0; self.values.len()];
+        for (group, value) in self.groups.iter().zip(&self.values) {
+            let place = &mut next[*group as usize];
+            values[*place] = *value;
+            *place += 1;
+        }
+        // each place has moved on to the end of its group
+        let mut offsets = Vec::with_capacity(groups + 1);
+        offsets.push(0);
+        let (mut start, mut kept) = (0, 0);
+        for end in &next[..groups] {
+            values[start..*end].sort_unstable();
+            for place in start..*end {
+                if place == start || values[place] != values[place - 1] {
+                    values[kept] = values[place];
+                    kept += 1;
+                }
+            }
+            start = *end;
+            offsets.push(kept);
+        }
+        values.truncate(kept);
+        Sets { offsets, values }
     }
 }
 
-fn pack(group: usize, value: u32) -> u64 {
-    ((group as u64) << 32) | u64::from(value)
-}
-
-fn group_of(pair: u64) -> usize {
-    (pair >> 32) as usize
-}
-
-#[allow(clippy::cast_possible_truncation)] // the low half is the value
-fn value_of(pair: u64) -> u32 {
-    pair as u32
+/// The group of each value.
+fn groups_of(offsets: &[usize]) -> Vec<u32> {
+    let lengths = offsets.windows(2).map(|bounds| bounds[1] - bounds[0]);
+    (0_u32..).zip(lengths).flat_map(|(group, length)| std::iter::repeat_n(group, length)).collect()
 }
 
 #[cfg(test)]
@@ -115,11 +138,14 @@ mod tests {
     proptest! {
         #[test]
         fn holds_what_a_set_a_group_holds(pairs in prop::collection::vec((0usize..6, 0u32..6), 0..200)) {
-            let mut sets = GroupedSets { compacted: 2, ..GroupedSets::default() };
+            let mut sets = GroupedSets::default();
             let mut expected = vec![BTreeSet::new(); 6];
-            for (group, value) in pairs {
+            for (place, (group, value)) in pairs.into_iter().enumerate() {
                 sets.insert(group, value);
                 expected[group].insert(value);
+                if place % 7 == 0 {
+                    sets.compact();
+                }
             }
             let taken = sets.take(EmitTo::All, 6);
             prop_assert_eq!(taken.lengths().collect::<Vec<_>>(), expected.iter().map(BTreeSet::len).collect::<Vec<_>>());

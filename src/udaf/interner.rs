@@ -63,6 +63,11 @@ impl Interner {
         text_of(&self.bytes, &self.ends, code)
     }
 
+    /// The number of distinct strings.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
     /// Bytes on the heap.
     pub fn size(&self) -> usize {
         self.codes.allocation_size() + self.bytes.capacity() + self.ends.capacity() * size_of::<usize>()

@@ -5,22 +5,29 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, AsArray, BooleanArray, ListArray};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray};
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::datatypes::{DataType, Field, UInt32Type};
-use datafusion::common::{Result, exec_datafusion_err, exec_err, plan_err};
+use datafusion::common::utils::SingleRowListArrayBuilder;
+use datafusion::common::{DataFusionError, Result, ScalarValue, exec_datafusion_err, plan_err};
 use datafusion::logical_expr::AggregateUDF;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Literal;
 
 mod basket;
 mod candidate_counts;
 mod candidates;
 mod customer_orders;
+mod distinct_count;
 mod grouped_sets;
 mod interner;
+mod item_counts;
+mod itemsets_of_ranks;
 mod pair_counts;
 mod single_group;
 
 pub use candidates::Candidates;
+pub use itemsets_of_ranks::too_many_itemsets;
 
 /// All our aggregates, to be registered wherever a plan is made or run.
 #[must_use]
@@ -29,8 +36,24 @@ pub fn all() -> Vec<AggregateUDF> {
         AggregateUDF::from(basket::Basket::default()),
         AggregateUDF::from(candidate_counts::CandidateCounts::default()),
         AggregateUDF::from(customer_orders::CustomerOrders::default()),
+        AggregateUDF::from(distinct_count::DistinctCount::default()),
+        AggregateUDF::from(item_counts::ItemCounts::default()),
+        AggregateUDF::from(itemsets_of_ranks::ItemsetsOfRanks::default()),
         AggregateUDF::from(pair_counts::PairCounts::default()),
     ]
+}
+
+/// The value of a parameter that is a literal whole number.
+fn literal_count(expression: &Arc<dyn PhysicalExpr>) -> Option<i64> {
+    match expression.downcast_ref::<Literal>()?.value() {
+        ScalarValue::Int64(value) => *value,
+        _ => None,
+    }
+}
+
+/// A list of all values.
+fn one_list(values: ArrayRef) -> ScalarValue {
+    ScalarValue::List(Arc::new(SingleRowListArrayBuilder::new(values).build_list_array()))
 }
 
 /// Whether an aggregate's `FILTER` lets a row in; a null is not true.
@@ -60,16 +83,25 @@ fn list_range(lists: &ListArray, row: usize) -> std::ops::Range<usize> {
 
 /// The items of each basket in an argument; a null is an empty one.
 fn baskets<'a>(function: &str, argument: &'a ListArray) -> Result<Vec<&'a [u32]>> {
-    let items = argument.values().as_primitive::<UInt32Type>();
-    let baskets: Vec<&[u32]> =
-        (0..argument.len()).map(|row| &items.values()[list_range(argument, row)]).collect();
+    let baskets: Vec<&[u32]> = items_of(argument, 0..argument.len()).collect();
     let is_basket = |basket: &&[u32]| basket.is_sorted_by(|a, b| a < b);
-    if items.null_count() > 0 || !baskets.iter().all(is_basket) {
-        return exec_err!(
-            "{function} takes items in ascending order without repetition, as basket makes them"
-        );
+    if argument.values().null_count() > 0 || !baskets.iter().all(is_basket) {
+        return Err(no_basket(function));
     }
     Ok(baskets)
+}
+
+/// The values of some rows of lists, unchecked; a null is an empty list.
+fn items_of(lists: &ListArray, rows: std::ops::Range<usize>) -> impl Iterator<Item = &[u32]> {
+    let items = lists.values().as_primitive::<UInt32Type>().values();
+    let bounds = lists.value_offsets()[rows.start..=rows.end].windows(2);
+    rows.zip(bounds).map(move |(row, bounds)| {
+        if lists.is_null(row) { &[] } else { &items[bounds[0] as usize..bounds[1] as usize] }
+    })
+}
+
+fn no_basket(function: &str) -> DataFusionError {
+    exec_datafusion_err!("{function} takes items in ascending order without repetition, as basket makes them")
 }
 
 /// The type of a basket argument, a list of item codes, or the reason why an argument is none.

@@ -2,11 +2,8 @@
 
 use std::sync::{Arc, LazyLock};
 
-use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, ListArray, StructArray, UInt32Array, UInt64Array,
-};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, StructArray, UInt32Array, UInt64Array};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type, UInt64Type};
-use datafusion::common::utils::SingleRowListArrayBuilder;
 use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
@@ -15,7 +12,7 @@ use datafusion::logical_expr::{
 };
 use hashbrown::HashMap;
 
-use super::{as_basket_type, baskets, list_range};
+use super::{as_basket_type, baskets, list_range, one_list};
 
 /// Pairs of items below this code are counted in a triangle (64 MiB when full), others in a hash map.
 const TRIANGLE_ITEMS: u32 = 4096;
@@ -190,11 +187,6 @@ impl Accumulator for PairCountsAccumulator {
     fn size(&self) -> usize {
         size_of_val(self) + self.triangle.capacity() * size_of::<i64>() + self.others.allocation_size()
     }
-}
-
-fn one_list(values: ArrayRef) -> ScalarValue {
-    let list: ListArray = SingleRowListArrayBuilder::new(values).build_list_array();
-    ScalarValue::List(Arc::new(list))
 }
 
 fn triangle_row(second: u32) -> usize {

@@ -2,6 +2,7 @@
 
 use datafusion::logical_expr::ScalarUDF;
 
+mod item_lookup;
 mod rule_id;
 mod significance;
 
@@ -9,6 +10,8 @@ mod significance;
 #[must_use]
 pub fn all() -> Vec<ScalarUDF> {
     vec![
+        ScalarUDF::from(item_lookup::ItemLookup::numbers()),
+        ScalarUDF::from(item_lookup::ItemLookup::ids()),
         ScalarUDF::from(rule_id::RuleId::default()),
         significance::chi_squared_p_function(),
         significance::fishers_exact_p_function(),

@@ -1,0 +1,237 @@
+//! From lines to frequent itemsets: baskets, then the algorithm that was asked for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array, ListArray, RecordBatch};
+use datafusion::arrow::buffer::OffsetBuffer;
+use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt32Type};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_plan::metrics::Time;
+use datafusion::physical_plan::repartition::BatchPartitioner;
+
+use super::{Counts, rows_of};
+use crate::config::{Algorithm, MinSupport, Rules};
+use crate::error::{Error, ErrorKind, Result};
+use crate::steps::{Rows, Steps};
+use crate::udaf::{Candidates, too_many_itemsets};
+
+/// Ranges of ranks for each partition: enough that each partition gets about the same work.
+const GROUPS_OF_FEW_BASKETS: usize = 8;
+
+/// The same where there are so many baskets that their number tells the work, and going through them takes a while.
+const GROUPS_OF_MANY_BASKETS: usize = 2;
+const MANY_BASKETS: usize = 1_000_000;
+
+/// Aggregates baskets, finds the frequent itemsets and registers them as `itemset_support`.
+pub(super) async fn mine(steps: &mut Steps<'_>, rules: &Rules, counts: &mut Counts) -> Result<()> {
+    let basket_count = steps.rows("basket_count").await?.single_count();
+    steps.parameters.set("basket_count", basket_count);
+    steps.parameters.set("min_support_count", min_support_count(rules.min_support, basket_count));
+    steps.parameters.set("max_length", i64::try_from(rules.max_length).unwrap_or(i64::MAX));
+    steps.parameters.set("max_itemsets", i64::try_from(rules.max_itemsets).unwrap_or(i64::MAX));
+    counts.insert(("rules", "baskets".to_owned()), basket_count);
+
+    let items = steps.rows("item").await?;
+    if items.count() > u32::MAX as usize {
+        return Err(Error::new(
+            ErrorKind::Limit,
+            "there are more items than item codes; raise rules.min_support",
+        ));
+    }
+    let baskets = steps.rows("basket").await?;
+    steps.rows("item_count").await?;
+    match rules.algorithm {
+        Algorithm::FpGrowth => grow(steps, &baskets).await?,
+        Algorithm::Apriori => level_by_level(steps, rules).await?,
+    }
+    let itemsets = steps.rows("itemset_support").await?.count() as u64;
+    let by_length = lengths(&steps.rows("itemset_length").await?);
+    if itemsets > rules.max_itemsets {
+        return Err(too_many_itemsets(rules.max_itemsets, &by_length));
+    }
+    counts.insert(("rules", "itemsets".to_owned()), itemsets as i64);
+    counts.insert(("rules", "frequent_items".to_owned()), 0);
+    for (length, itemsets) in by_length {
+        let measure =
+            if length == 1 { "frequent_items".to_owned() } else { format!("itemsets_of_length_{length}") };
+        counts.insert(("rules", measure), itemsets as i64);
+    }
+    Ok(())
+}
+
+/// How many itemsets there are of each length.
+fn lengths(rows: &Rows) -> BTreeMap<usize, u64> {
+    let column =
+        |batch: &RecordBatch, column: usize| batch.column(column).as_primitive::<Int64Type>().clone();
+    let pairs = rows.batches.iter().flat_map(|batch| {
+        let (lengths, itemsets) = (column(batch, 0), column(batch, 1));
+        (0..batch.num_rows()).map(move |row| (lengths.value(row) as usize, itemsets.value(row) as u64))
+    });
+    pairs.collect()
+}
+
+/// FP-growth, by ranges of ranks side by side (Li et al. 2008).
+async fn grow(steps: &mut Steps<'_>, baskets: &Rows) -> Result<()> {
+    steps.register_rows("basket_chunk", &chunks(baskets)?)?;
+    let partitions = steps.context.copied_config().target_partitions();
+    let per_partition =
+        if baskets.count() < MANY_BASKETS { GROUPS_OF_FEW_BASKETS } else { GROUPS_OF_MANY_BASKETS };
+    let keys = exchange_keys(per_partition * partitions, partitions)?;
+    steps.parameters.set("item_groups", keys.len() as i64);
+    steps.register_rows("exchange_key", &keys_by_group(keys)?)?;
+    steps.rows("item_group").await?;
+    steps.view("grown_itemset").await?;
+    let found = steps.context.table_provider("grown_itemset").await?;
+    steps.register("found_itemset", found)
+}
+
+/// Keys for groups of about the same work, such that the exchange gives each partition its share: it goes by a hash of the
+/// key, which would leave some partitions idle where groups are few.
+fn exchange_keys(groups: usize, partitions: usize) -> Result<Vec<i64>> {
+    let candidates = RecordBatch::try_from_iter([(
+        "key",
+        Arc::new((0..groups as i64 * 16).map(Some).collect::<Int64Array>()) as ArrayRef,
+    )])?;
+    let key = Arc::new(Column::new("key", 0));
+    let mut exchange = BatchPartitioner::new_hash_partitioner(vec![key], partitions, Time::default())?;
+    let mut by_partition = vec![Vec::new(); partitions];
+    exchange.partition(candidates, |partition, keys| {
+        by_partition[partition] = keys.column(0).as_primitive::<Int64Type>().values().to_vec();
+        Ok(())
+    })?;
+    // there and back again, since the work rises or falls with the ranks
+    let partition = |group: usize| match (group / partitions % 2, group % partitions) {
+        (0, place) => place,
+        (_, place) => partitions - 1 - place,
+    };
+    (0..groups)
+        .map(|group| {
+            by_partition[partition(group)].pop().ok_or_else(|| Error::internal("the exchange is uneven"))
+        })
+        .collect()
+}
+
+fn keys_by_group(keys: Vec<i64>) -> Result<Rows> {
+    let groups: Int64Array = (0..keys.len() as i64).map(Some).collect();
+    rows_of(vec![("item_group", Arc::new(groups)), ("exchange_key", Arc::new(Int64Array::from(keys)))])
+}
+
+/// The batches of baskets as rows: what goes through them many times should not pay for each basket as a row.
+fn chunks(baskets: &Rows) -> Result<Rows> {
+    let basket = Arc::new(Field::new_list_field(baskets.schema.field(0).data_type().clone(), true));
+    let chunk = |batch: &RecordBatch| -> Result<RecordBatch> {
+        let offsets = OffsetBuffer::from_lengths([batch.num_rows()]);
+        let chunk = ListArray::try_new(Arc::clone(&basket), offsets, Arc::clone(batch.column(0)), None)?;
+        Ok(RecordBatch::try_from_iter([("baskets", Arc::new(chunk) as ArrayRef)])?)
+    };
+    let field = Field::new("baskets", DataType::List(Arc::clone(&basket)), false);
+    Ok(Rows {
+        schema: Arc::new(Schema::new(vec![field])),
+        batches: baskets.batches.iter().map(chunk).collect::<Result<_>>()?,
+    })
+}
+
+/// Apriori, level by level (Agrawal and Srikant 1994).
+async fn level_by_level(steps: &mut Steps<'_>, rules: &Rules) -> Result<()> {
+    let mut level = steps.rows("frequent_item").await?;
+    let mut all = level.clone();
+    let mut by_length = BTreeMap::new();
+    for length in 2.. {
+        by_length.insert(length - 1, level.count() as u64);
+        if all.count() as u64 > rules.max_itemsets {
+            return Err(too_many_itemsets(rules.max_itemsets, &by_length));
+        }
+        // an itemset's parts are all frequent, so that many must be in the level before
+        if (rules.max_length > 0 && length > rules.max_length)
+            || (level.count() < length && !steps.explains_only())
+        {
+            break;
+        }
+        steps.register_rows("frequent_level", &level)?;
+        level = if length == 2 {
+            steps.rows("frequent_pair").await?
+        } else {
+            count_candidates(steps, length).await?
+        };
+        all.batches.extend(level.batches.iter().cloned());
+        if steps.explains_only() && length == 3 {
+            break;
+        }
+    }
+    steps.register_rows("found_itemset", &all)
+}
+
+/// The next level: candidates from the one before, their counts, and those that are frequent.
+async fn count_candidates(steps: &mut Steps<'_>, length: usize) -> Result<Rows> {
+    steps.parameters.set("length", length as i64);
+    let candidates = steps.rows("candidate").await?;
+    if candidates.count() == 0 && !steps.explains_only() {
+        return Ok(candidates);
+    }
+    let mut codes = Vec::with_capacity(candidates.count() * length);
+    for batch in &candidates.batches {
+        let items =
+            batch.column_by_name("items").ok_or_else(|| Error::internal("candidates have no items"))?;
+        codes.extend_from_slice(flat_items(items));
+    }
+    steps.parameters.set("candidates", Candidates::try_new(length, codes)?.to_literal());
+    steps.rows("candidate_count").await?;
+    steps.rows("frequent_candidate").await
+}
+
+/// The items of all lists of a column, one after the other.
+fn flat_items(lists: &ArrayRef) -> &[u32] {
+    let lists = lists.as_list::<i32>();
+    let (first, last) = (lists.value_offsets()[0], lists.value_offsets()[lists.value_offsets().len() - 1]);
+    &lists.values().as_primitive::<UInt32Type>().values()[first as usize..last as usize]
+}
+
+/// The smallest count whose share of the baskets is at least the minimum, compared as doubles: `ceil(share * n)` is now
+/// and then one off.
+fn min_support_count(min_support: MinSupport, basket_count: i64) -> i64 {
+    let share = match min_support {
+        MinSupport::Count(count) => return count,
+        MinSupport::Share(share) => share,
+    };
+    let reaches = |count: i64| count as f64 / basket_count as f64 >= share;
+    let mut count = ((share * basket_count as f64).ceil() as i64).max(1);
+    while count > 1 && reaches(count - 1) {
+        count -= 1;
+    }
+    while count < basket_count && !reaches(count) {
+        count += 1;
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_minimum_support_is_met_by_division() {
+        // 0.28 * 25 is 7.000000000000001 in doubles
+        assert_eq!(min_support_count(MinSupport::Share(0.28), 25), 7);
+        assert_eq!(min_support_count(MinSupport::Share(882.0 / 88162.0), 88162), 882);
+        assert_eq!(min_support_count(MinSupport::Share(441.0 / 88162.0), 88162), 441);
+        assert_eq!(min_support_count(MinSupport::Share(1e-9), 100), 1);
+        assert_eq!(min_support_count(MinSupport::Share(1.0), 100), 100);
+        assert_eq!(min_support_count(MinSupport::Share(0.5), 0), 1);
+        assert_eq!(min_support_count(MinSupport::Count(3), 100), 3);
+    }
+
+    #[test]
+    fn every_share_of_counts_gives_its_count_back() {
+        for baskets in 1..300_i64 {
+            for count in 1..=baskets {
+                let share = count as f64 / baskets as f64;
+                assert_eq!(
+                    min_support_count(MinSupport::Share(share), baskets),
+                    count,
+                    "{count} of {baskets}"
+                );
+            }
+        }
+    }
+}

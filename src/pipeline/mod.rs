@@ -1,0 +1,191 @@
+//! The order of the stages: clean, score customers; itemsets are found in [`mine`], their rules in [`rules`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{Days, NaiveDate};
+use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use datafusion::prelude::DataFrame;
+use datafusion::scalar::ScalarValue;
+
+use crate::config::{Config, Rfm};
+use crate::error::{Error, ErrorKind, Result};
+use crate::steps::{Rows, Steps};
+
+mod mine;
+mod rules;
+
+/// What the stages counted: the rows of `run_summary` by stage and measure.
+type Counts = BTreeMap<(&'static str, String), i64>;
+
+/// Runs every stage up to the tables; the audits come after.
+///
+/// # Errors
+/// When no line is left, a value cannot be used, a limit is passed, or the engine fails.
+pub async fn run(steps: &mut Steps<'_>, order_line: DataFrame, config: &Config) -> Result<()> {
+    let run_date = config.required_run_date()?;
+    let mut counts = Counts::new();
+    clean(steps, order_line, config, run_date, &mut counts).await?;
+    if config.select.rfm {
+        score_customers(steps, &config.rfm, run_date, &mut counts).await?;
+    }
+    if config.select.itemsets {
+        mine::mine(steps, &config.rules, &mut counts).await?;
+        steps.table("frequent_itemsets").await?;
+    }
+    if config.select.rules {
+        rules::score_rules(steps, &config.rules, &mut counts).await?;
+    }
+    steps.register_rows("stage_count", &count_rows(&counts)?)?;
+    steps.table("run_summary").await?;
+    Ok(())
+}
+
+/// Source and clean: `line` is what all later stages read.
+async fn clean(
+    steps: &mut Steps<'_>,
+    order_line: DataFrame,
+    config: &Config,
+    run_date: NaiveDate,
+    counts: &mut Counts,
+) -> Result<()> {
+    steps.register("order_line", order_line.into_view())?;
+    steps.parameters.set("run_end", ScalarValue::TimestampMicrosecond(Some(end_of(run_date)?), None));
+    steps.parameters.set("returns", config.clean.returns.as_str());
+    steps.parameters.set("unpriced", config.clean.unpriced.as_str());
+    steps.view("checked_line").await?;
+    let lines = steps.rows("line_count").await?;
+    for batch in &lines.batches {
+        let measures = datafusion::arrow::compute::cast(batch.column(0), &DataType::Utf8)?;
+        let values = batch.column(1).as_primitive::<Int64Type>();
+        for (measure, value) in measures.as_string::<i32>().iter().flatten().zip(values.values()) {
+            counts.insert(("clean", measure.to_owned()), *value);
+        }
+    }
+    let lines = |measure: &str| counts.get(&("clean", measure.to_owned())).copied().unwrap_or_default();
+    let some_left_out = lines("lines_read") != lines("lines_kept") + lines("lines_duplicate");
+    steps.parameters.set("some_left_out", some_left_out || steps.explains_only());
+    steps.view("line").await?;
+    if steps.explains_only() {
+        return Ok(());
+    }
+    let invalid: i64 = counts
+        .iter()
+        .filter(|((_, measure), _)| measure.starts_with("lines_invalid_"))
+        .map(|(_, lines)| lines)
+        .sum();
+    if invalid > 0 && !config.clean.drop_invalid {
+        return Err(invalid_lines(steps, invalid).await?);
+    }
+    if counts.get(&("clean", "lines_kept".to_owned())).is_none_or(|kept| *kept == 0) {
+        let read = counts.get(&("clean", "lines_read".to_owned())).copied().unwrap_or_default();
+        return Err(Error::new(
+            ErrorKind::Empty,
+            format!(
+                "no line is left up to {run_date}, of {read} read; see input.filter, clean.* and the run date"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// The first moment after a day, in microseconds since 1970.
+fn end_of(day: NaiveDate) -> Result<i64> {
+    let next = day.checked_add_days(Days::new(1)).and_then(|next| next.and_hms_opt(0, 0, 0));
+    Ok(next.ok_or_else(|| Error::config("the run date is out of range"))?.and_utc().timestamp_micros())
+}
+
+async fn invalid_lines(steps: &mut Steps<'_>, lines: i64) -> Result<Error> {
+    let found = steps.rows("invalid_line").await?;
+    let mut columns = Vec::new();
+    for batch in &found.batches {
+        let text = |column: usize| datafusion::arrow::compute::cast(batch.column(column), &DataType::Utf8);
+        let (names, examples) = (text(0)?, text(2)?);
+        let counts = batch.column(1).as_primitive::<Int64Type>();
+        for row in 0..batch.num_rows() {
+            let (name, example) = (names.as_string::<i32>().value(row), examples.as_string::<i32>());
+            let example =
+                example.iter().nth(row).flatten().map_or("missing".to_owned(), |value| format!("'{value}'"));
+            columns.push(format!("{name}: {} lines, such as {example}", counts.value(row)));
+        }
+    }
+    Ok(Error::new(
+        ErrorKind::Value,
+        format!(
+            "{lines} lines have values that cannot be used ({}); mend them, map the column with an expression, or leave \
+             such lines out with clean.invalid = \"drop\"",
+            columns.join("; ")
+        ),
+    ))
+}
+
+/// Aggregate customers and score them.
+async fn score_customers(
+    steps: &mut Steps<'_>,
+    rfm: &Rfm,
+    run_date: NaiveDate,
+    counts: &mut Counts,
+) -> Result<()> {
+    let as_of = rfm.as_of.unwrap_or(run_date);
+    steps.parameters.set("as_of", ScalarValue::Date32(Some(days_since_1970(as_of)?)));
+    steps.parameters.set("frequency", rfm.frequency.as_str());
+    steps.parameters.set("bins", rfm.bins);
+    steps.parameters.set("recency_binning", rfm.recency_binning.as_str());
+    steps.parameters.set("frequency_binning", rfm.frequency_binning.as_str());
+    steps.parameters.set("monetary_binning", rfm.monetary_binning.as_str());
+    steps.parameters.set("recency_weight", rfm.recency_weight);
+    steps.parameters.set("frequency_weight", rfm.frequency_weight);
+    steps.parameters.set("monetary_weight", rfm.monetary_weight);
+    steps.parameters.set("group_count", rfm.groups.len() as i64);
+    steps.register_rows("loyalty_group", &loyalty_groups(&rfm.groups)?)?;
+    steps.view("segment_grid").await?;
+
+    let customers = steps.rows("customer").await?;
+    let orders: i64 = customers
+        .batches
+        .iter()
+        .filter_map(|batch| batch.column_by_name("orders"))
+        .map(|orders| orders.as_primitive::<Int64Type>().values().iter().sum::<i64>())
+        .sum();
+    counts.insert(("rfm", "customers".to_owned()), customers.count() as i64);
+    counts.insert(("rfm", "orders".to_owned()), orders);
+    steps.rows("scored_customer").await?;
+    for table in ["customer_rfm", "rfm_segments", "rfm_thresholds"] {
+        steps.table(table).await?;
+    }
+    Ok(())
+}
+
+fn days_since_1970(date: NaiveDate) -> Result<i32> {
+    let days = date.signed_duration_since(NaiveDate::default()).num_days();
+    i32::try_from(days).map_err(|_| Error::config("the as-of date is out of range"))
+}
+
+fn loyalty_groups(labels: &[String]) -> Result<Rows> {
+    let numbers: Vec<i64> = (1_i64..).take(labels.len()).collect();
+    rows_of(vec![
+        ("group_number", Arc::new(Int64Array::from(numbers))),
+        ("loyalty_group", Arc::new(StringArray::from(labels.to_vec()))),
+    ])
+}
+
+fn count_rows(counts: &Counts) -> Result<Rows> {
+    rows_of(vec![
+        ("stage", Arc::new(counts.keys().map(|(stage, _)| Some(*stage)).collect::<StringArray>())),
+        (
+            "measure",
+            Arc::new(counts.keys().map(|(_, measure)| Some(measure.as_str())).collect::<StringArray>()),
+        ),
+        ("value", Arc::new(counts.values().copied().collect::<Int64Array>())),
+    ])
+}
+
+fn rows_of(columns: Vec<(&str, ArrayRef)>) -> Result<Rows> {
+    let fields: Vec<Field> =
+        columns.iter().map(|(name, values)| Field::new(*name, values.data_type().clone(), true)).collect();
+    let schema = Arc::new(Schema::new(fields));
+    let columns = columns.into_iter().map(|(_, values)| values).collect();
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
+    Ok(Rows { schema, batches: vec![batch] })
+}
