@@ -37,12 +37,14 @@ sql_files! {
     "clean": ["checked_line", "invalid_line", "line", "line_count"],
     "aggregate": ["basket", "basket_count", "customer"],
     "mine": [
-        "item", "item_count", "item_group", "grown_itemset", "frequent_item", "frequent_pair", "candidate",
-        "candidate_count", "frequent_candidate", "itemset_support", "itemset_length", "frequent_itemsets",
+        "item_line", "item", "item_count", "item_group", "grown_itemset", "frequent_item", "frequent_pair", "candidate",
+        "candidate_count", "frequent_candidate", "itemset_support", "itemset_length",
+        "closed_itemset", "maximal_itemset", "frequent_itemsets",
     ],
     "score": [
         "segment_grid", "scored_customer", "customer_rfm", "rfm_segments", "rfm_thresholds",
-        "rule_split", "rule_extension", "confident_rule", "association_rules", "rule_items", "run_summary",
+        "itemset_index", "rule_split", "rule_extension", "confident_rule", "rule_space", "measured_rule", "tested_count", "adjusted_rule",
+        "rule_count", "association_rules", "rule_items", "run_summary",
     ],
     "audit": [
         "customer_key", "customer_scores", "customer_group", "segment_shares", "segment_totals", "threshold_customers",

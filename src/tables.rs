@@ -24,12 +24,13 @@ enum Column {
     Int,
     Count,
     Money,
+    Flag,
     Real,
     /// A double that is null where it is not defined.
     MaybeReal,
 }
 
-use Column::{Count, Date, Int, MaybeReal, Money, Real, Text, Texts};
+use Column::{Count, Date, Flag, Int, MaybeReal, Money, Real, Text, Texts};
 
 pub const TABLES: &[Table] = &[
     Table {
@@ -124,6 +125,9 @@ pub const TABLES: &[Table] = &[
             ("chi_squared", MaybeReal),
             ("chi_squared_p", MaybeReal),
             ("fishers_exact_p", Real),
+            ("fishers_exact_log10_p", Real),
+            ("fishers_exact_q", MaybeReal),
+            ("is_redundant", Flag),
         ],
     },
     Table {
@@ -157,6 +161,7 @@ impl Table {
                 Int => (DataType::Int32, false),
                 Count => (DataType::Int64, false),
                 Money => (DataType::Decimal128(38, 4), false),
+                Flag => (DataType::Boolean, false),
                 Real => (DataType::Float64, false),
                 MaybeReal => (DataType::Float64, true),
             };

@@ -65,6 +65,8 @@ const FAULTS: &[(&str, &str, &str)] = &[
     ("rule_measures", "association_rules", "SELECT * REPLACE (1.0001 AS confidence) FROM sound"),
     ("rule_measures", "association_rules", "SELECT * REPLACE (-2.0 AS certainty) FROM sound"),
     ("rule_measures", "association_rules", "SELECT * REPLACE (0.1 AS lift) FROM sound"),
+    ("rule_measures", "association_rules", "SELECT * REPLACE (0.5 AS fishers_exact_log10_p) FROM sound"),
+    ("rule_measures", "association_rules", "SELECT * REPLACE (-0.5 AS fishers_exact_q) FROM sound"),
     (
         "rule_sides",
         "association_rules",
@@ -92,6 +94,9 @@ async fn published(bench: &Bench) -> (Arguments, Parameters) {
     parameters.set("min_support_count", (baskets as f64 * 0.01).ceil() as i64);
     parameters.set("min_confidence", 0.3);
     parameters.set("min_lift", 1.0);
+    parameters.set("target", "frequent");
+    parameters.set("min_length", 1_i64);
+    parameters.set("longest_itemset", 5_i64);
     (Arguments { input: None, ..arguments }, parameters)
 }
 

@@ -179,6 +179,8 @@ proptest! {
         min_confidence in prop::sample::select(vec![0.0, 0.3, 0.75, 1.0]),
         min_lift in prop::sample::select(vec![0.0, 1.0, 1.2]),
         partitions in 1_usize..4,
+        algorithm in prop::sample::select(vec!["fp_growth", "apriori"]),
+        adjust in prop::sample::select(vec!["none", "bonferroni", "holm", "bh"]),
     ) {
         let max_consequent = if max_length == 2 { 1 } else { max_consequent };
         let bench = Bench::new();
@@ -191,6 +193,8 @@ proptest! {
             format!("rules.min_lift={min_lift}"),
             format!("engine.target_partitions={partitions}"),
             "engine.batch_size=3".to_owned(),
+            format!("rules.algorithm={algorithm}"),
+            format!("rules.adjust={adjust}"),
         ];
         let arguments = bench.arguments(&input, &set.iter().map(String::as_str).collect::<Vec<_>>());
         let arguments = Arguments { select: vec!["rules".to_owned()], ..arguments };
@@ -209,9 +213,10 @@ proptest! {
                 found.insert(list(batch, "itemset", row), count(batch, "support_count", row));
             }
         }
-        prop_assert_eq!(found, itemsets);
+        prop_assert_eq!(&found, &itemsets);
 
         let mut found = BTreeSet::new();
+        let mut p_values = Vec::new();
         for batch in &found_rules {
             for row in 0..batch.num_rows() {
                 let rule = (list(batch, "antecedents", row), list(batch, "consequents", row));
@@ -227,9 +232,155 @@ proptest! {
                     let found = real(batch, measure, row);
                     prop_assert!(nearly(found, expected), "{} of {:?}: {:?}, not {:?}", measure, rule, found, expected);
                 }
+                let p = real(batch, "fishers_exact_p", row).unwrap();
+                let log = real(batch, "fishers_exact_log10_p", row);
+                prop_assert!(nearly(log, Some(p.log10())), "the logarithm of {:?}", rule);
+                p_values.push((p, real(batch, "fishers_exact_q", row)));
+                let redundant = batch.column_by_name("is_redundant").unwrap().as_boolean().value(row);
+                prop_assert_eq!(redundant, is_redundant(&baskets, &rule), "redundancy of {:?}", rule);
                 found.insert(rule);
             }
         }
         prop_assert_eq!(found, rules.into_keys().collect::<BTreeSet<_>>());
+
+        let splits = |length: usize| (1..length).filter(|k| *k <= max_consequent).map(|k| choose(length, k)).sum::<f64>();
+        let tested: f64 = itemsets.keys().map(|itemset| splits(itemset.len())).sum();
+        for (found, expected) in p_values.iter().map(|(_, q)| *q).zip(adjusted(&p_values, adjust, tested)) {
+            prop_assert!(nearly(found, expected), "{} of {:?}: {:?}, not {:?}", adjust, p_values, found, expected);
+        }
     }
+
+    #[test]
+    fn wanted_itemsets_and_rules_are_those_of_brute_force(
+        baskets in baskets(),
+        min_support in prop::sample::select(vec![0.05, 0.1, 0.28, 0.5]),
+        max_length in prop::sample::select(vec![0_usize, 2, 3]),
+        min_length in 1_usize..3,
+        target in prop::sample::select(vec!["closed", "maximal", "frequent"]),
+        algorithm in prop::sample::select(vec!["fp_growth", "apriori"]),
+    ) {
+        let bench = Bench::new();
+        let input = bench.write("baskets.csv", &csv(&baskets));
+        let itemsets_alone = target != "frequent";
+        let set = [
+            format!("rules.min_support={min_support}"),
+            format!("rules.max_length={max_length}"),
+            format!("rules.min_length={min_length}"),
+            format!("rules.target={target}"),
+            format!("rules.algorithm={algorithm}"),
+            "rules.items=item_id <> '10'".to_owned(),
+            "rules.antecedents=['a', '9', 'f\\', 'z']".to_owned(),
+            "rules.consequents=item_id <> 'a'".to_owned(),
+            "rules.min_confidence=0".to_owned(),
+            "rules.min_lift=0".to_owned(),
+            "rules.max_consequent_length=1".to_owned(),
+            "rules.redundant=drop".to_owned(),
+            "rules.where=confidence > 0.2 and support_count > 1".to_owned(),
+        ];
+        let arguments = bench.arguments(&input, &set.iter().map(String::as_str).collect::<Vec<_>>());
+        let select = if itemsets_alone { "itemsets" } else { "rules" };
+        let arguments = Arguments { select: vec![select.to_owned()], ..arguments };
+
+        let min_count = (1..=baskets.len()).find(|count| *count as f64 / baskets.len() as f64 >= min_support).unwrap();
+        let wanted: Vec<BTreeSet<String>> =
+            baskets.iter().map(|basket| basket.iter().filter(|item| *item != "10").cloned().collect()).collect();
+        let all = brute_force(&wanted, min_count, 0);
+        let is_in = |small: &Items, large: &Items| small != large && small.iter().all(|item| large.contains(item));
+        let expected: BTreeMap<Items, usize> = all
+            .iter()
+            .filter(|(itemset, count)| match target {
+                "closed" => !all.iter().any(|(other, support)| support == *count && is_in(itemset, other)),
+                "maximal" => !all.keys().any(|other| is_in(itemset, other)),
+                _ => true,
+            })
+            .filter(|(itemset, _)| itemset.len() >= min_length && (max_length == 0 || itemset.len() <= max_length))
+            .map(|(itemset, count)| (itemset.clone(), *count))
+            .collect();
+
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (found_itemsets, found_rules) = runtime.block_on(async {
+            run(&arguments).await.unwrap();
+            let rules = if itemsets_alone { vec![] } else { rows(&arguments, "SELECT * FROM association_rules").await };
+            (rows(&arguments, "SELECT * FROM frequent_itemsets").await, rules)
+        });
+        let mut found = BTreeMap::new();
+        for batch in &found_itemsets {
+            for row in 0..batch.num_rows() {
+                found.insert(list(batch, "itemset", row), count(batch, "support_count", row));
+            }
+        }
+        prop_assert_eq!(&found, &expected);
+        if itemsets_alone {
+            return Ok(());
+        }
+
+        let within_length: BTreeMap<Items, usize> = all
+            .into_iter()
+            .filter(|(itemset, _)| max_length == 0 || itemset.len() <= max_length)
+            .collect();
+        let expected: BTreeSet<(Items, Items)> = brute_force_rules(&within_length, baskets.len(), 0.0, 0.0, 1)
+            .into_iter()
+            .filter(|((antecedent, consequent), counted)| {
+                antecedent.len() + consequent.len() >= min_length
+                    && antecedent.iter().all(|item| ["a", "9", "f\\"].contains(&item.as_str()))
+                    && consequent.iter().all(|item| item != "a")
+                    && counted.both as f64 / counted.antecedent as f64 > 0.2
+                    && counted.both > 1
+            })
+            .map(|(rule, _)| rule)
+            .filter(|rule| !is_redundant(&wanted, rule))
+            .collect();
+        let mut found = BTreeSet::new();
+        for batch in &found_rules {
+            for row in 0..batch.num_rows() {
+                found.insert((list(batch, "antecedents", row), list(batch, "consequents", row)));
+            }
+        }
+        prop_assert_eq!(found, expected);
+    }
+}
+
+fn choose(n: usize, k: usize) -> f64 {
+    (0..k).map(|i| (n - i) as f64 / (i + 1) as f64).product()
+}
+
+/// Whether a rule with fewer items in the antecedent, or none, has at least the confidence, by counting baskets.
+fn is_redundant(baskets: &[BTreeSet<String>], (antecedent, consequent): &(Items, Items)) -> bool {
+    let count = |items: &[&String]| {
+        baskets.iter().filter(|basket| items.iter().all(|item| basket.contains(*item))).count()
+    };
+    let confidence = |mask: u32| {
+        let general: Vec<&String> =
+            (0..antecedent.len()).filter(|bit| mask >> bit & 1 == 1).map(|bit| &antecedent[bit]).collect();
+        let both: Vec<&String> = general.iter().copied().chain(consequent).collect();
+        (count(&both), count(&general))
+    };
+    let whole = (1 << antecedent.len()) - 1;
+    let (both, alone) = confidence(whole);
+    (0..whole).map(confidence).any(|(n, d)| n * alone >= both * d)
+}
+
+/// p-values adjusted as the textbook says, in the order given.
+fn adjusted(p_values: &[(f64, Option<f64>)], adjust: &str, tested: f64) -> Vec<Option<f64>> {
+    let mut order: Vec<usize> = (0..p_values.len()).collect();
+    order.sort_by(|a, b| p_values[*a].0.total_cmp(&p_values[*b].0));
+    let mut adjusted = vec![None; p_values.len()];
+    for (rank, &place) in order.iter().enumerate() {
+        let bound = |rank: usize| {
+            let p = p_values[order[rank]].0;
+            match adjust {
+                "bonferroni" => tested * p,
+                "holm" => (tested - rank as f64) * p,
+                _ => tested * p / (rank + 1) as f64,
+            }
+        };
+        adjusted[place] = match adjust {
+            "none" => None,
+            "bonferroni" => Some(bound(rank)),
+            "holm" => (0..=rank).map(bound).reduce(f64::max),
+            _ => (rank..order.len()).map(bound).reduce(f64::min),
+        }
+        .map(|q| q.min(1.0));
+    }
+    adjusted
 }

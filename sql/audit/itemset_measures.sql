@@ -6,4 +6,5 @@ WHERE
         support_count BETWEEN CAST($min_support_count AS BIGINT) AND CAST($basket_count AS BIGINT)
         AND support = CAST(support_count AS DOUBLE) / CAST($basket_count AS DOUBLE)
         AND length = array_length(itemset)
+        AND length BETWEEN CAST($min_length AS BIGINT) AND CAST($longest_itemset AS BIGINT)
     ) IS NOT TRUE

@@ -17,4 +17,6 @@ WHERE
         AND (phi IS NULL OR phi BETWEEN -1 - 1e-12 AND 1 + 1e-12)
         AND (chi_squared_p IS NULL OR chi_squared_p BETWEEN 0 AND 1)
         AND fishers_exact_p BETWEEN 0 AND 1
+        AND fishers_exact_log10_p <= 0
+        AND (fishers_exact_q IS NULL OR fishers_exact_q BETWEEN fishers_exact_p AND 1)
     ) IS NOT TRUE

@@ -3,6 +3,6 @@
 -- Grain:  a frequent itemset
 -- Inputs: found_itemset (registered: what the algorithm found, by ranks), item
 SELECT
-    item_numbers(items, (SELECT array_agg(item_number ORDER BY item) FROM item)) AS items,
+    item_numbers(items, (SELECT shared(array_agg(item_number ORDER BY item)) FROM item)) AS items,
     support_count
 FROM found_itemset

@@ -5,6 +5,8 @@
 pub enum Kind {
     Text,
     TextList,
+    /// A list, or one string that is a SQL predicate.
+    TextOrList,
     Integer,
     Number,
     Boolean,
@@ -16,6 +18,7 @@ impl Kind {
         match self {
             Self::Text => "a string",
             Self::TextList => "a list of strings",
+            Self::TextOrList => "a list of strings, or a string",
             Self::Integer => "a whole number",
             Self::Number => "a number",
             Self::Boolean => "true or false",
@@ -77,6 +80,16 @@ keys! {
     "rules.min_lift", Number, Some("1.0"), "the least lift of a rule";
     "rules.max_length", Integer, Some("5"), "items in an itemset; 0 for no limit";
     "rules.max_consequent_length", Integer, Some("1"), "items in a rule's consequent";
+    "rules.target", Text, Some("\"frequent\""), "frequent, closed or maximal itemsets; rules need frequent ones";
+    "rules.min_length", Integer, Some("1"), "items in an itemset, at least";
+    "rules.items", TextOrList, None, "the items to mine: a list, or a SQL predicate on item_id";
+    "rules.antecedents", TextOrList, None, "the items that may stand in an antecedent, likewise";
+    "rules.consequents", TextOrList, None, "the items that may stand in a consequent, likewise";
+    "rules.where", Text, None, "a SQL predicate on the measures of a rule";
+    "rules.redundant", Text, Some("\"keep\""), "keep or drop rules when a more general one has at least their confidence";
+    "rules.top", Integer, Some("0"), "publish so many rules, the first by top_by; 0 for all";
+    "rules.top_by", Text, Some("\"lift\""), "a measure of a rule; the highest come first, of p-values the lowest";
+    "rules.adjust", Text, Some("\"none\""), "none, bonferroni, holm or bh: p-values adjusted for the number of tests";
     "rules.max_itemsets", Integer, Some("10_000_000"), "more is an error";
     "rules.max_rules", Integer, Some("10_000_000"), "more is an error";
     "output.location", Text, None, "where the tables are published";

@@ -113,8 +113,38 @@ pub struct Rules {
     /// Items in an itemset; 0 for no limit.
     pub max_length: usize,
     pub max_consequent_length: usize,
+    pub target: Target,
+    pub min_length: usize,
+    pub items: Items,
+    pub antecedents: Items,
+    pub consequents: Items,
+    /// `rules.where`.
+    pub predicate: Option<String>,
+    pub drop_redundant: bool,
+    /// How many rules to publish; 0 for all.
+    pub top: usize,
+    pub top_by: String,
+    /// How p-values are adjusted, if they are.
+    pub adjust: Option<String>,
     pub max_itemsets: u64,
     pub max_rules: u64,
+}
+
+/// Which itemsets are published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Target {
+    Frequent,
+    Closed,
+    Maximal,
+}
+
+/// A choice of items.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum Items {
+    All,
+    List(Vec<String>),
+    /// A SQL predicate on `item_id`.
+    Predicate(String),
 }
 
 /// How itemsets are found.
@@ -169,13 +199,14 @@ impl Config {
             }
         }
         let run_date = arguments.run_date.as_deref().map(resolve::parse_run_date).transpose()?;
+        let select = Select::parse(&arguments.select)?;
         Ok(Self {
             run_date,
-            select: Select::parse(&arguments.select)?,
+            select,
             input: Input::resolve(&settings)?,
             clean: Clean::resolve(&settings)?,
             rfm: Rfm::resolve(&settings, run_date)?,
-            rules: Rules::resolve(&settings)?,
+            rules: Rules::resolve(&settings, select)?,
             output: Output::resolve(&settings)?,
             engine: Engine::resolve(&settings)?,
         })

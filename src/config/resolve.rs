@@ -6,7 +6,9 @@ use chrono::{Days, NaiveDate};
 use datafusion::sql::parser::DFParserBuilder;
 
 use super::settings::Settings;
-use super::{Algorithm, Clean, Columns, Engine, Format, Input, MinSupport, Output, Rfm, Rules, Select};
+use super::{
+    Algorithm, Clean, Columns, Engine, Format, Input, Items, MinSupport, Output, Rfm, Rules, Select, Target,
+};
 use crate::error::{Error, Result};
 
 pub(super) fn parse_run_date(text: &str) -> Result<NaiveDate> {
@@ -182,7 +184,7 @@ fn as_of(settings: &Settings, run_date: Option<NaiveDate>) -> Result<Option<Naiv
 }
 
 impl Rules {
-    pub(super) fn resolve(settings: &Settings) -> Result<Self> {
+    pub(super) fn resolve(settings: &Settings, select: Select) -> Result<Self> {
         let algorithm = match one_of(settings, "rules.algorithm", &["fp_growth", "apriori"])?.as_str() {
             "apriori" => Algorithm::Apriori,
             _ => Algorithm::FpGrowth,
@@ -210,7 +212,37 @@ impl Rules {
         if max_length > 0 && max_consequent_length >= max_length.max(2) {
             return Err(settings.error("rules.max_consequent_length", "must be less than rules.max_length"));
         }
+        let target = match one_of(settings, "rules.target", &["frequent", "closed", "maximal"])?.as_str() {
+            "closed" => Target::Closed,
+            "maximal" => Target::Maximal,
+            _ => Target::Frequent,
+        };
+        if target != Target::Frequent && select.rules {
+            return Err(settings.error(
+                "rules.target",
+                "must be frequent for rules, which need all frequent itemsets; leave them out with --select itemsets",
+            ));
+        }
+        let min_length = usize_in(settings, "rules.min_length", 1)?;
+        if max_length > 0 && min_length > max_length {
+            return Err(settings.error("rules.min_length", "must be at most rules.max_length"));
+        }
+        let predicate = settings.text("rules.where");
+        if predicate.is_some() {
+            check_syntax(settings, "rules.where")?;
+        }
+        let adjust = one_of(settings, "rules.adjust", &["none", "bonferroni", "holm", "bh"])?;
         Ok(Self {
+            target,
+            min_length,
+            items: items(settings, "rules.items")?,
+            antecedents: items(settings, "rules.antecedents")?,
+            consequents: items(settings, "rules.consequents")?,
+            predicate,
+            drop_redundant: one_of(settings, "rules.redundant", &["keep", "drop"])? == "drop",
+            top: usize_in(settings, "rules.top", 0)?,
+            top_by: required(settings.text("rules.top_by"), "rules.top_by")?,
+            adjust: (adjust != "none").then_some(adjust),
             algorithm,
             min_support,
             min_confidence: number_in(settings, "rules.min_confidence", 0.0, 1.0)?,
@@ -221,6 +253,15 @@ impl Rules {
             max_rules: usize_in(settings, "rules.max_rules", 1)? as u64,
         })
     }
+}
+
+fn items(settings: &Settings, key: &str) -> Result<Items> {
+    if let Some(list) = settings.list(key) {
+        return Ok(Items::List(list));
+    }
+    let Some(predicate) = settings.text(key) else { return Ok(Items::All) };
+    check_syntax(settings, key)?;
+    Ok(Items::Predicate(predicate))
 }
 
 impl Output {

@@ -92,8 +92,9 @@ impl Settings {
         let as_toml = parse_value(text);
         let value = match (keys::key(name).map(|key| key.kind), as_toml) {
             // `'Country' = 'France'` is not a TOML string although it begins like one, and 2011-12-10 is meant as text
-            (Some(Kind::Text), Some(value @ (Value::String(_) | Value::Table(_)))) => value,
-            (Some(Kind::Text), _) | (_, None) => Value::String(text.to_owned()),
+            (Some(Kind::Text), Some(value @ (Value::String(_) | Value::Table(_))))
+            | (Some(Kind::TextOrList), Some(value @ Value::Array(_))) => value,
+            (Some(Kind::Text | Kind::TextOrList), _) | (_, None) => Value::String(text.to_owned()),
             (_, Some(value)) => value,
         };
         self.read_table(name, &value, &origin)
@@ -110,6 +111,9 @@ impl Settings {
         let fits = match key.kind {
             Kind::Text => value.is_str() || value.is_datetime(),
             Kind::TextList => value.as_array().is_some_and(|list| list.iter().all(Value::is_str)),
+            Kind::TextOrList => {
+                value.is_str() || value.as_array().is_some_and(|list| list.iter().all(Value::is_str))
+            }
             Kind::Integer => value.is_integer(),
             Kind::Number => value.is_integer() || value.is_float(),
             Kind::Boolean => value.is_bool(),

@@ -11,10 +11,14 @@
 use std::ops::{ControlFlow, Range};
 
 mod dense;
+mod index;
+mod maximal;
 mod sink;
 mod sparse;
 mod transactions;
 
+pub use index::{Index, IndexBuilder};
+pub use maximal::maximal;
 pub use sink::{Collect, Count, Sink};
 pub use transactions::Transactions;
 
@@ -31,7 +35,6 @@ pub struct Thresholds {
 ///
 /// Memory: besides the transactions, 8 bytes for each of their items in the range, and conditional databases, each smaller
 /// than the one before.
-#[must_use]
 pub fn mine(
     transactions: &Transactions,
     ranks: Range<u32>,

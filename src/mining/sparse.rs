@@ -61,7 +61,7 @@ impl Miner<'_> {
         let min_count = self.thresholds.min_count;
         for (chunk, counts) in counts.chunks(CHUNK).enumerate() {
             // mostly nothing in a chunk is frequent, which is told for many counts at a time
-            if !counts.iter().fold(false, |any, count| any | (*count >= min_count)) {
+            if counts.iter().copied().fold(0, u32::max) < min_count {
                 continue;
             }
             for (place, &count) in counts.iter().enumerate() {

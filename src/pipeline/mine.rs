@@ -10,8 +10,8 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::metrics::Time;
 use datafusion::physical_plan::repartition::BatchPartitioner;
 
-use super::{Counts, rows_of};
-use crate::config::{Algorithm, MinSupport, Rules};
+use super::{Counts, allowed_items, rows_of};
+use crate::config::{Algorithm, MinSupport, Rules, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::steps::{Rows, Steps};
 use crate::udaf::{Candidates, too_many_itemsets};
@@ -28,10 +28,18 @@ pub(super) async fn mine(steps: &mut Steps<'_>, rules: &Rules, counts: &mut Coun
     let basket_count = steps.rows("basket_count").await?.single_count();
     steps.parameters.set("basket_count", basket_count);
     steps.parameters.set("min_support_count", min_support_count(rules.min_support, basket_count));
-    steps.parameters.set("max_length", i64::try_from(rules.max_length).unwrap_or(i64::MAX));
+    let mined = mined_length(rules);
+    steps.parameters.set("max_length", i64::try_from(mined).unwrap_or(i64::MAX));
+    let longest = if rules.max_length == 0 { usize::MAX } else { rules.max_length };
+    steps.parameters.set("longest_itemset", i64::try_from(longest).unwrap_or(i64::MAX));
+    steps.parameters.set("min_length", i64::try_from(rules.min_length).unwrap_or(i64::MAX));
     steps.parameters.set("max_itemsets", i64::try_from(rules.max_itemsets).unwrap_or(i64::MAX));
     counts.insert(("rules", "baskets".to_owned()), basket_count);
 
+    steps.view("item_line").await?;
+    let lines = steps.context.table("item_line").await?;
+    let wanted = allowed_items(&lines, &rules.items, "rules.items")?;
+    steps.register("wanted_item", lines.filter(wanted)?.into_view())?;
     let items = steps.rows("item").await?;
     if items.count() > u32::MAX as usize {
         return Err(Error::new(
@@ -53,11 +61,38 @@ pub(super) async fn mine(steps: &mut Steps<'_>, rules: &Rules, counts: &mut Coun
     counts.insert(("rules", "itemsets".to_owned()), itemsets as i64);
     counts.insert(("rules", "frequent_items".to_owned()), 0);
     for (length, itemsets) in by_length {
+        if length > longest {
+            continue;
+        }
         let measure =
             if length == 1 { "frequent_items".to_owned() } else { format!("itemsets_of_length_{length}") };
         counts.insert(("rules", measure), itemsets as i64);
     }
-    Ok(())
+    register_wanted(steps, rules.target).await
+}
+
+/// How long itemsets are mined: an itemset is closed or maximal by what it is one item longer.
+fn mined_length(rules: &Rules) -> usize {
+    let longer = usize::from(rules.max_length > 0 && rules.target != Target::Frequent);
+    rules.max_length + longer
+}
+
+/// Registers the itemsets to publish as `wanted_itemset`.
+async fn register_wanted(steps: &mut Steps<'_>, target: Target) -> Result<()> {
+    let relation = match target {
+        Target::Frequent => "itemset_support",
+        Target::Closed => "closed_itemset",
+        Target::Maximal => "maximal_itemset",
+    };
+    steps.parameters.set("target", if target == Target::Frequent { "frequent" } else { "others" });
+    if target != Target::Frequent {
+        steps.view("closed_itemset").await?;
+    }
+    if target == Target::Maximal {
+        steps.view("maximal_itemset").await?;
+    }
+    let wanted = steps.context.table_provider(relation).await?;
+    steps.register("wanted_itemset", wanted)
 }
 
 /// How many itemsets there are of each length.
@@ -143,7 +178,7 @@ async fn level_by_level(steps: &mut Steps<'_>, rules: &Rules) -> Result<()> {
             return Err(too_many_itemsets(rules.max_itemsets, &by_length));
         }
         // an itemset's parts are all frequent, so that many must be in the level before
-        if (rules.max_length > 0 && length > rules.max_length)
+        if (rules.max_length > 0 && length > mined_length(rules))
             || (level.count() < length && !steps.explains_only())
         {
             break;

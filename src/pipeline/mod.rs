@@ -6,10 +6,13 @@ use std::sync::Arc;
 use chrono::{Days, NaiveDate};
 use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use datafusion::common::DataFusionError;
+use datafusion::functions::expr_fn::coalesce;
+use datafusion::logical_expr::{Expr, ExprSchemable, col, lit};
 use datafusion::prelude::DataFrame;
 use datafusion::scalar::ScalarValue;
 
-use crate::config::{Config, Rfm};
+use crate::config::{Config, Items, Rfm};
 use crate::error::{Error, ErrorKind, Result};
 use crate::steps::{Rows, Steps};
 
@@ -168,6 +171,36 @@ fn loyalty_groups(labels: &[String]) -> Result<Rows> {
         ("group_number", Arc::new(Int64Array::from(numbers))),
         ("loyalty_group", Arc::new(StringArray::from(labels.to_vec()))),
     ])
+}
+
+/// A condition on `item_id`: all items, those of a list, or those that a predicate is true for.
+fn allowed_items(items: &DataFrame, allowed: &Items, key: &str) -> Result<Expr> {
+    match allowed {
+        Items::All => Ok(lit(true)),
+        Items::List(ids) => Ok(col("item_id").in_list(ids.iter().map(lit).collect(), false)),
+        Items::Predicate(text) => user_predicate(items, text, key),
+    }
+}
+
+/// A user's predicate over the columns of a relation; where it is null it is not true.
+fn user_predicate(relation: &DataFrame, text: &str, key: &str) -> Result<Expr> {
+    let wrong = |error: DataFusionError| {
+        let names: Vec<&str> = relation.schema().fields().iter().map(|field| field.name().as_str()).collect();
+        Error::new(
+            ErrorKind::Schema,
+            format!("{key} is no expression over the columns; there are: {}", names.join(", ")),
+        )
+        .with("key", key)
+        .with("value", text)
+        .caused_by(error.strip_backtrace())
+    };
+    let predicate = relation.parse_sql_expr(text).map_err(wrong)?;
+    match predicate.get_type(relation.schema()).map_err(wrong)? {
+        DataType::Boolean | DataType::Null => Ok(coalesce(vec![predicate, lit(false)])),
+        other => Err(Error::config(format!("{key} must be true or false, not {other}"))
+            .with("key", key)
+            .with("value", text)),
+    }
 }
 
 fn count_rows(counts: &Counts) -> Result<Rows> {

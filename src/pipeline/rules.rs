@@ -1,67 +1,154 @@
-//! From itemsets to rules: split, extend the consequents as far as wished, measure.
+//! From itemsets to rules: split, extend the consequents as far as wished, measure, keep those that are wanted.
 
-use super::Counts;
-use crate::config::Rules;
+use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::datatypes::Int64Type;
+use datafusion::logical_expr::{SortExpr, col, ident, not};
+use datafusion::prelude::DataFrame;
+
+use super::{Counts, allowed_items, user_predicate};
+use crate::config::{Items, Rules};
 use crate::error::{Error, ErrorKind, Result};
-use crate::steps::Steps;
+use crate::steps::{Rows, Steps};
 
-/// Split the itemsets into rules, extend their consequents as far as wished, and measure them.
+/// Splits the itemsets into rules, measures them, and publishes those that are wanted.
 pub(super) async fn score_rules(steps: &mut Steps<'_>, rules: &Rules, counts: &mut Counts) -> Result<()> {
     steps.parameters.set("min_confidence", rules.min_confidence);
     steps.parameters.set("min_lift", rules.min_lift);
-    counts.insert(("rules", "rules_tested".to_owned()), rules_tested(counts, rules.max_consequent_length));
+    steps.rows("itemset_index").await?;
+    register_sides(steps, rules).await?;
+    let tested = rules_tested(&steps.rows("rule_space").await?, rules.max_consequent_length);
+    counts.insert(("rules", "rules_tested".to_owned()), tested);
 
-    steps.view("rule_split").await?;
-    if rules.max_consequent_length == 1 {
-        steps.view("confident_rule").await?;
-    } else {
-        let mut level = steps.rows("confident_rule").await?;
-        let mut all = level.clone();
-        for _ in 1..rules.max_consequent_length {
-            if level.count() == 0 {
-                break;
-            }
-            steps.register_rows("confident_level", &level)?;
-            let extended = steps.rows("rule_extension").await?;
-            steps.register_rows("rule_split", &extended)?;
-            level = steps.rows("confident_rule").await?;
-            all.batches.extend(level.batches.iter().cloned());
+    confident_rules(steps, rules).await?;
+    steps.view("measured_rule").await?;
+    let measured = adjust(steps, rules, tested).await?;
+    let kept = wanted(measured, rules)?;
+    steps.register("kept_rule", kept.into_view())?;
+    if tested.unsigned_abs() > rules.max_rules {
+        let found = steps.rows("rule_count").await?.single_count();
+        if found.unsigned_abs() > rules.max_rules {
+            return Err(Error::new(
+                ErrorKind::Limit,
+                format!(
+                    "there are {found} rules of {tested} tested, more than rules.max_rules = {}; raise it, or \
+                     rules.min_confidence or rules.min_lift",
+                    rules.max_rules
+                ),
+            ));
         }
-        steps.register_rows("confident_rule", &all)?;
     }
     let kept = steps.table("association_rules").await?;
-    if kept > rules.max_rules {
-        return Err(Error::new(
-            ErrorKind::Limit,
-            format!(
-                "there are {kept} rules, more than rules.max_rules = {}; raise it, or rules.min_confidence or \
-                 rules.min_lift",
-                rules.max_rules
-            ),
-        ));
-    }
     counts.insert(("rules", "rules_kept".to_owned()), kept as i64);
     steps.table("rule_items").await?;
     Ok(())
 }
 
-/// All splits of the itemsets into antecedent and consequent that the configuration allows, before confidence or lift.
-fn rules_tested(counts: &Counts, max_consequent_length: usize) -> i64 {
-    let binomial = |n: u128, k: u128| (0..k).fold(1_u128, |product, i| product * (n - i) / (i + 1));
-    let splits = |length: u128| {
-        (1..=max_consequent_length as u128)
-            .take_while(|k| *k < length)
-            .map(|k| binomial(length, k))
-            .sum::<u128>()
+/// Which items may stand on which side of a rule.
+async fn register_sides(steps: &Steps<'_>, rules: &Rules) -> Result<()> {
+    let items = steps.context.table("item").await?;
+    let side = |allowed: &Items, key: &str| allowed_items(&items, allowed, key);
+    let sides = items.clone().select(vec![
+        col("item_number"),
+        side(&rules.antecedents, "rules.antecedents")?.alias("may_be_antecedent"),
+        side(&rules.consequents, "rules.consequents")?.alias("may_be_consequent"),
+    ])?;
+    steps.register("item_side", sides.into_view())
+}
+
+/// The confident rules by the length of their consequents: extended level by level, since a rule that is not confident has no
+/// confident extension.
+async fn confident_rules(steps: &mut Steps<'_>, rules: &Rules) -> Result<()> {
+    steps.view("rule_split").await?;
+    if rules.max_consequent_length == 1 {
+        return steps.view("confident_rule").await;
+    }
+    let mut level = steps.rows("confident_rule").await?;
+    let mut all = level.clone();
+    for _ in 1..rules.max_consequent_length {
+        if level.count() == 0 {
+            break;
+        }
+        steps.register_rows("confident_level", &level)?;
+        let extended = steps.rows("rule_extension").await?;
+        steps.register_rows("rule_split", &extended)?;
+        level = steps.rows("confident_rule").await?;
+        all.batches.extend(level.batches.iter().cloned());
+    }
+    steps.register_rows("confident_rule", &all)
+}
+
+/// The measured rules, with adjusted p-values where they are asked for.
+async fn adjust(steps: &mut Steps<'_>, rules: &Rules, tested: i64) -> Result<DataFrame> {
+    let Some(adjust) = &rules.adjust else {
+        return Ok(steps.context.table("measured_rule").await?);
     };
-    let tested: u128 = counts
-        .iter()
-        .filter_map(|((_, measure), itemsets)| {
-            let length: u128 = measure.strip_prefix("itemsets_of_length_")?.parse().ok()?;
-            Some(splits(length) * u128::try_from(*itemsets).ok()?)
+    let measured = steps.rows("tested_count").await?.single_count();
+    steps.parameters.set("adjust", adjust.as_str());
+    steps.parameters.set("rules_tested", tested);
+    steps.parameters.set("rules_measured", measured);
+    steps.view("adjusted_rule").await?;
+    Ok(steps.context.table("adjusted_rule").await?)
+}
+
+/// The rules that pass the configured predicate, are not redundant if that is asked, and are among the first by a measure.
+fn wanted(measured: DataFrame, rules: &Rules) -> Result<DataFrame> {
+    let mut kept = measured;
+    if let Some(predicate) = &rules.predicate {
+        let predicate = user_predicate(&kept, predicate, "rules.where")?;
+        kept = kept.filter(predicate)?;
+    }
+    if rules.drop_redundant {
+        kept = kept.filter(not(col("is_redundant")))?;
+    }
+    if rules.top > 0 {
+        if !kept.schema().has_column_with_unqualified_name(&rules.top_by) {
+            return Err(Error::config("rules.top_by is no measure of association_rules")
+                .with("key", "rules.top_by")
+                .with("value", &rules.top_by));
+        }
+        // a small p-value is the strong one
+        let ascending = ["_p", "_q"].iter().any(|ending| rules.top_by.ends_with(ending));
+        let by = |name: &str, ascending: bool| SortExpr::new(ident(name), ascending, false);
+        let order = vec![
+            by(&rules.top_by, ascending),
+            by("support_count", false),
+            by("antecedent_items", true),
+            by("consequent_items", true),
+        ];
+        kept = kept.sort(order)?.limit(0, Some(rules.top))?;
+    }
+    Ok(kept)
+}
+
+/// All splits of the itemsets into antecedent and consequent that the configuration allows, before confidence or lift.
+fn rules_tested(kinds: &Rows, max_consequent_length: usize) -> i64 {
+    let column =
+        |batch: &RecordBatch, column: usize| batch.column(column).as_primitive::<Int64Type>().clone();
+    let splits = kinds.batches.iter().flat_map(|batch| {
+        let [length, must_lead, must_follow, itemsets] = [0, 1, 2, 3].map(|place| column(batch, place));
+        (0..batch.num_rows()).map(move |row| {
+            let splits = splits(
+                length.value(row) as u128,
+                must_lead.value(row) as u128,
+                must_follow.value(row) as u128,
+                max_consequent_length as u128,
+            );
+            splits.saturating_mul(itemsets.value(row) as u128)
         })
-        .sum();
-    i64::try_from(tested).unwrap_or(i64::MAX)
+    });
+    i64::try_from(splits.fold(0, u128::saturating_add)).unwrap_or(i64::MAX)
+}
+
+/// The ways to split an itemset in two parts that are not empty: some of its items must be in the antecedent, some in the
+/// consequent, which has at most so many.
+fn splits(length: u128, must_lead: u128, must_follow: u128, max_consequent_length: u128) -> u128 {
+    let binomial =
+        |n: u128, k: u128| (0..k).fold(1_u128, |product, i| product.saturating_mul(n - i) / (i + 1));
+    let free = length - must_lead - must_follow;
+    (must_follow.max(1)..length)
+        .take_while(|consequent| *consequent <= max_consequent_length && consequent - must_follow <= free)
+        .map(|consequent| binomial(free, consequent - must_follow))
+        .fold(0, u128::saturating_add)
 }
 
 #[cfg(test)]
@@ -69,12 +156,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tested_rules_are_all_allowed_splits() {
-        let counts = Counts::from([
-            (("rules", "itemsets_of_length_2".to_owned()), 10),
-            (("rules", "itemsets_of_length_3".to_owned()), 4),
-        ]);
-        assert_eq!(rules_tested(&counts, 1), 10 * 2 + 4 * 3);
-        assert_eq!(rules_tested(&counts, 2), 10 * 2 + 4 * 6);
+    fn splits_are_counted_as_one_by_one() {
+        for length in 2..7_u32 {
+            for must_lead in 0..=length {
+                for must_follow in 0..=length - must_lead {
+                    for longest in 1..7 {
+                        // the first items must lead, the last must follow; a bit says that an item is in the consequent
+                        let allowed = |split: &u32| {
+                            let leading = (1 << must_lead) - 1;
+                            let following = ((1 << must_follow) - 1) << (length - must_follow);
+                            split & leading == 0
+                                && split & following == following
+                                && (1..length).contains(&split.count_ones())
+                                && split.count_ones() <= longest
+                        };
+                        let expected = (0..1_u32 << length).filter(allowed).count() as u128;
+                        let found =
+                            splits(length.into(), must_lead.into(), must_follow.into(), longest.into());
+                        assert_eq!(found, expected, "{length} {must_lead} {must_follow} {longest}");
+                    }
+                }
+            }
+        }
     }
 }

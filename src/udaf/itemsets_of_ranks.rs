@@ -242,6 +242,7 @@ fn by_length(found: &Collect) -> BTreeMap<usize, u64> {
 }
 
 /// The error that says how far the search came and what to do.
+#[must_use]
 pub fn too_many_itemsets(limit: u64, by_length: &BTreeMap<usize, u64>) -> Error {
     let found: Vec<String> =
         by_length.iter().map(|(length, itemsets)| format!("{itemsets} of length {length}")).collect();

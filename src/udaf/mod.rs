@@ -22,7 +22,9 @@ mod distinct_count;
 mod grouped_sets;
 mod interner;
 mod item_counts;
+mod itemset_index;
 mod itemsets_of_ranks;
+mod maximal_sets;
 mod pair_counts;
 mod single_group;
 
@@ -38,7 +40,9 @@ pub fn all() -> Vec<AggregateUDF> {
         AggregateUDF::from(customer_orders::CustomerOrders::default()),
         AggregateUDF::from(distinct_count::DistinctCount::default()),
         AggregateUDF::from(item_counts::ItemCounts::default()),
+        AggregateUDF::from(itemset_index::ItemsetIndex::default()),
         AggregateUDF::from(itemsets_of_ranks::ItemsetsOfRanks::default()),
+        AggregateUDF::from(maximal_sets::MaximalSets::default()),
         AggregateUDF::from(pair_counts::PairCounts::default()),
     ]
 }

@@ -2,13 +2,17 @@
 
 use std::sync::{Arc, LazyLock};
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, ListArray, StringBuilder, UInt32Array};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, ListArray, StringBuilder, UInt32Array, new_empty_array,
+};
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::datatypes::{DataType, Field, UInt32Type};
-use datafusion::common::{Result, ScalarValue, exec_datafusion_err, exec_err, plan_err};
+use datafusion::common::{Result, exec_datafusion_err, plan_err};
 use datafusion::logical_expr::{
     ColumnarValue, DocSection, Documentation, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
+
+use super::shared::{one_list, one_list_type};
 
 static NUMBERS_DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
     Documentation::builder(
@@ -17,7 +21,7 @@ static NUMBERS_DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
         "item_numbers(items, numbers)",
     )
     .with_argument("items", "A list of item codes.")
-    .with_argument("numbers", "The new numbers in the order of the codes: one list for all rows, such as a subquery.")
+    .with_argument("numbers", "The new numbers in the order of the codes: one list for all rows: (SELECT shared(...) ...).")
     .build()
 });
 
@@ -28,7 +32,10 @@ static IDS_DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
         "item_ids(items, ids)",
     )
     .with_argument("items", "A list of item codes.")
-    .with_argument("ids", "The ids in the order of the codes: one list for all rows, such as a subquery.")
+    .with_argument(
+        "ids",
+        "The ids in the order of the codes: one list for all rows: (SELECT shared(...) ...).",
+    )
     .build()
 });
 
@@ -79,10 +86,10 @@ impl ScalarUDFImpl for ItemLookup {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        if arg_types.len() != 2 {
+        let [_, table] = arg_types else {
             return plan_err!("{} takes two lists, not {} arguments", self.name(), arg_types.len());
-        }
-        Ok(vec![list_of(DataType::UInt32), list_of(self.value_type())])
+        };
+        Ok(vec![list_of(DataType::UInt32), one_list_type(table, self.value_type())])
     }
 
     fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
@@ -90,24 +97,13 @@ impl ScalarUDFImpl for ItemLookup {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let ColumnarValue::Scalar(ScalarValue::List(table)) = &args.args[1] else {
-            return exec_err!(
-                "{} takes one list for all rows, such as a subquery that gives one",
-                self.name()
-            );
-        };
+        let table = one_list(self.name(), &args.args[1])?;
         let items = args.args[0].to_array(args.number_rows)?;
         let items = items.as_list::<i32>();
-        if table.is_null(0) && items.values().is_empty() {
-            return Ok(ColumnarValue::Array(datafusion::arrow::array::new_null_array(
-                &list_of(self.value_type()),
-                items.len(),
-            )));
-        }
         let (first, last) = (items.value_offsets()[0] as usize, items.value_offsets()[items.len()] as usize);
         let codes = &items.values().as_primitive::<UInt32Type>().values()[first..last];
         let offsets = OffsetBuffer::from_lengths(items.offsets().lengths());
-        let table = table.value(0);
+        let table = table.unwrap_or_else(|| new_empty_array(&self.value_type()));
         let values: ArrayRef = match self.by {
             By::Number => Arc::new(renumbered(codes, &offsets, table.as_primitive::<UInt32Type>().values())?),
             By::Id => {

@@ -3,7 +3,10 @@
 use datafusion::logical_expr::ScalarUDF;
 
 mod item_lookup;
+mod items_in;
 mod rule_id;
+mod rule_lookup;
+mod shared;
 mod significance;
 
 /// All our scalar functions, to be registered wherever a plan is made or run.
@@ -12,8 +15,13 @@ pub fn all() -> Vec<ScalarUDF> {
     vec![
         ScalarUDF::from(item_lookup::ItemLookup::numbers()),
         ScalarUDF::from(item_lookup::ItemLookup::ids()),
+        ScalarUDF::from(rule_lookup::RuleLookup::counts()),
+        ScalarUDF::from(rule_lookup::RuleLookup::is_redundant()),
+        ScalarUDF::from(items_in::ItemsIn::default()),
+        ScalarUDF::from(shared::Shared::default()),
         ScalarUDF::from(rule_id::RuleId::default()),
         significance::chi_squared_p_function(),
         significance::fishers_exact_p_function(),
+        significance::fishers_exact_log10_p_function(),
     ]
 }

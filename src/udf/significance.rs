@@ -1,6 +1,6 @@
 //! `chi_squared_p` and `fishers_exact_p`: how surprising a rule's counts would be if its sides were independent.
 
-use std::f64::consts::TAU;
+use std::f64::consts::{LN_10, TAU};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, AsArray, Float64Array};
@@ -29,19 +29,29 @@ pub fn chi_squared_p_function() -> ScalarUDF {
 /// of the baskets with the antecedent hold the consequent if the two are independent (one-sided). Null where the
 /// counts contradict one another.
 pub fn fishers_exact_p_function() -> ScalarUDF {
+    on_counts("fishers_exact_p", f64::exp)
+}
+
+/// `fishers_exact_log10_p(...)`: its logarithm to base 10, which tells tails apart that are 0 as a double.
+pub fn fishers_exact_log10_p_function() -> ScalarUDF {
+    on_counts("fishers_exact_log10_p", |ln_p| ln_p / LN_10)
+}
+
+/// A function of the logarithm of Fisher's p.
+fn on_counts(name: &str, of_ln_p: fn(f64) -> f64) -> ScalarUDF {
     create_udf(
-        "fishers_exact_p",
+        name,
         vec![DataType::Int64; 4],
         DataType::Float64,
         Volatility::Immutable,
-        Arc::new(|arguments: &[ColumnarValue]| {
+        Arc::new(move |arguments: &[ColumnarValue]| {
             let arrays = ColumnarValue::values_to_arrays(arguments)?;
             let counts: Vec<_> = arrays.iter().map(AsArray::as_primitive::<Int64Type>).collect();
             let p: Float64Array = (0..counts[0].len())
                 .map(|row| {
                     let count =
                         |column: usize| counts[column].is_valid(row).then(|| counts[column].value(row));
-                    hypergeometric_upper_tail(count(0)?, count(1)?, count(2)?, count(3)?)
+                    ln_hypergeometric_upper_tail(count(0)?, count(1)?, count(2)?, count(3)?).map(of_ln_p)
                 })
                 .collect();
             Result::Ok(ColumnarValue::Array(Arc::new(p)))
@@ -49,18 +59,18 @@ pub fn fishers_exact_p_function() -> ScalarUDF {
     )
 }
 
-/// P[H >= observed] where `drawn` of `total` are drawn and `marked` of them are marked.
+/// ln P[H >= observed] where `drawn` of `total` are drawn and `marked` of them are marked.
 ///
 /// Sums the shorter way, from the observed count away from the mode, each term from the one before it; the first from
 /// [`ln_hypergeometric`], so that the tail is right to some 13 digits and 1e-300 is not 0.
-fn hypergeometric_upper_tail(observed: i64, drawn: i64, marked: i64, total: i64) -> Option<f64> {
+fn ln_hypergeometric_upper_tail(observed: i64, drawn: i64, marked: i64, total: i64) -> Option<f64> {
     let least = 0.max(drawn.checked_add(marked)?.checked_sub(total)?);
     let most = drawn.min(marked);
     if least > most || drawn > total || marked > total || !(least..=most).contains(&observed) {
         return None;
     }
     if observed == least {
-        return Some(1.0);
+        return Some(0.0);
     }
     // the two margins change places without changing the chance; in one order both directions of a rule get the same digits
     let (drawn, marked, total) = (drawn.min(marked) as f64, drawn.max(marked) as f64, total as f64);
@@ -75,14 +85,16 @@ fn hypergeometric_upper_tail(observed: i64, drawn: i64, marked: i64, total: i64)
             Some((count + 1.0, term * step(*count)))
         });
         let sum = sum_while_it_matters(terms.map(|(_, term)| term));
-        Some((ln_hypergeometric(observed, drawn, marked, total) + sum.ln()).exp().min(1.0))
+        Some((ln_hypergeometric(observed, drawn, marked, total) + sum.ln()).min(0.0))
     } else {
         let below = observed - 1.0;
         let terms = std::iter::successors(Some((below, 1.0)), |(count, term)| {
             (*count > least as f64).then(|| (count - 1.0, term / step(count - 1.0)))
         });
         let sum = sum_while_it_matters(terms.map(|(_, term)| term));
-        Some((1.0 - (ln_hypergeometric(below, drawn, marked, total) + sum.ln()).exp()).clamp(0.0, 1.0))
+        // at most 1 in spite of rounding
+        let chance_below = (ln_hypergeometric(below, drawn, marked, total) + sum.ln()).exp().min(1.0);
+        Some((-chance_below).ln_1p())
     }
 }
 
@@ -159,6 +171,10 @@ mod tests {
 
     use super::*;
 
+    fn hypergeometric_upper_tail(observed: i64, drawn: i64, marked: i64, total: i64) -> Option<f64> {
+        ln_hypergeometric_upper_tail(observed, drawn, marked, total).map(f64::exp)
+    }
+
     fn binomial_coefficient(n: i64, k: i64) -> f64 {
         (0..k).map(|i| (n - i) as f64 / (i + 1) as f64).product()
     }
@@ -176,6 +192,16 @@ mod tests {
         let p = hypergeometric_upper_tail(500, 500, 500, 1000).unwrap();
         let expected = 1.0 / binomial_coefficient(1000, 500);
         assert!((p / expected - 1.0).abs() < 1e-11, "{p:e} against {expected:e}");
+    }
+
+    #[test]
+    fn tails_beyond_doubles_have_a_logarithm() {
+        // 1 / C(4000, 2000), by Stirling's series: log10 is -1202.304...
+        let ln_p = ln_hypergeometric_upper_tail(2000, 2000, 2000, 4000).unwrap();
+        let factors = |n: i64| (1..=n).map(|k| (k as f64).log10()).sum::<f64>();
+        let expected = 2.0 * factors(2000) - factors(4000);
+        assert!((ln_p / LN_10 - expected).abs() < 1e-9, "{} against {expected}", ln_p / LN_10);
+        assert!(ln_p.exp() <= 0.0);
     }
 
     #[test]
