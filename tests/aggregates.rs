@@ -6,16 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, ListArray, StringViewArray,
-    UInt32Array,
+    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Int64Array, ListArray,
+    StringViewArray, UInt32Array,
 };
+use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Field, Int64Type, Schema, UInt32Type,
 };
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::logical_expr::{AggregateUDF, EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
-use datafusion::physical_expr::expressions::col;
+use datafusion::physical_expr::expressions::{col, lit};
 use datafusion::physical_plan::collect;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::prelude::SessionContext;
@@ -25,6 +26,11 @@ use regulars::config::{Arguments, Config};
 use regulars::udaf::{self, Candidates};
 
 fn aggregate(name: &str, arguments: &[ArrayRef]) -> AggregateFunctionExpr {
+    with_literals(name, arguments, &[])
+}
+
+/// An aggregate over columns, the last of which are literals.
+fn with_literals(name: &str, arguments: &[ArrayRef], literals: &[ScalarValue]) -> AggregateFunctionExpr {
     let function: Arc<AggregateUDF> =
         udaf::all().into_iter().find(|function| function.name() == name).unwrap().into();
     let fields: Vec<Field> = arguments
@@ -33,7 +39,9 @@ fn aggregate(name: &str, arguments: &[ArrayRef]) -> AggregateFunctionExpr {
         .map(|(index, array)| Field::new(format!("a{index}"), array.data_type().clone(), true))
         .collect();
     let schema = Arc::new(Schema::new(fields));
-    let columns = (0..arguments.len()).map(|index| col(&format!("a{index}"), &schema).unwrap()).collect();
+    let columns =
+        (0..arguments.len() - literals.len()).map(|index| col(&format!("a{index}"), &schema).unwrap());
+    let columns = columns.chain(literals.iter().map(|value| lit(value.clone()))).collect();
     AggregateExprBuilder::new(function, columns).schema(schema).alias(name).build().unwrap()
 }
 
@@ -125,7 +133,14 @@ fn states(
 
 /// The result by group, of all parts merged, and of all rows at once.
 fn results(name: &str, parts: &[Part], arguments: MakeArguments) -> [BTreeMap<usize, ScalarValue>; 2] {
-    let expr = aggregate(name, &arguments(&[]));
+    results_of(&aggregate(name, &arguments(&[])), parts, arguments)
+}
+
+fn results_of(
+    expr: &AggregateFunctionExpr,
+    parts: &[Part],
+    arguments: MakeArguments,
+) -> [BTreeMap<usize, ScalarValue>; 2] {
     let evaluate =
         |accumulator: &mut Box<dyn GroupsAccumulator>, groups: &[usize]| -> BTreeMap<usize, ScalarValue> {
             let values = accumulator.evaluate(EmitTo::All).unwrap();
@@ -137,7 +152,7 @@ fn results(name: &str, parts: &[Part], arguments: MakeArguments) -> [BTreeMap<us
         };
     let mut merged = expr.create_groups_accumulator().unwrap();
     let mut groups = Vec::new();
-    for (state, of_rows) in parts.iter().rev().flat_map(|part| states(&expr, part, arguments)) {
+    for (state, of_rows) in parts.iter().rev().flat_map(|part| states(expr, part, arguments)) {
         let numbers: Vec<usize> = of_rows.iter().map(|group| number(&mut groups, *group)).collect();
         merged.merge_batch(&state, &numbers, groups.len()).unwrap();
     }
@@ -149,6 +164,27 @@ fn results(name: &str, parts: &[Part], arguments: MakeArguments) -> [BTreeMap<us
     let numbers: Vec<usize> = all.iter().map(|row| number(&mut groups, row.group)).collect();
     direct.update_batch(&arguments(&all), &numbers, Some(&filter_of(&all)), groups.len()).unwrap();
     [merged, evaluate(&mut direct, &groups)]
+}
+
+/// A basket of up to two items.
+fn small_basket(row: &Row) -> BTreeSet<u32> {
+    row.item.into_iter().chain(row.order.map(u32::from)).collect()
+}
+
+/// The itemsets of a list of structs of items and support_count, the items in order.
+fn itemsets(found: &ScalarValue) -> Vec<(Vec<u32>, i64)> {
+    let ScalarValue::List(list) = found else { panic!("no list") };
+    let itemsets = list.value(0);
+    let itemsets = itemsets.as_struct();
+    let (items, supports) =
+        (itemsets.column(0).as_list::<i32>(), itemsets.column(1).as_primitive::<Int64Type>());
+    (0..itemsets.len())
+        .map(|row| {
+            let mut items = items.value(row).as_primitive::<UInt32Type>().values().to_vec();
+            items.sort_unstable();
+            (items, supports.value(row))
+        })
+        .collect()
 }
 
 /// What counts of a group's rows.
@@ -171,6 +207,63 @@ proptest! {
                     items.as_primitive::<UInt32Type>().values().to_vec(),
                     expected.into_iter().collect::<Vec<_>>()
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn maximal_sets_are_in_no_other(parts in parts()) {
+        let arguments: MakeArguments = |rows| {
+            let itemsets = rows.iter().map(|row| Some(small_basket(row).into_iter().map(Some)));
+            vec![
+                Arc::new(ListArray::from_iter_primitive::<UInt32Type, _, _>(itemsets)),
+                Arc::new(rows.iter().map(|row| row.amount.unwrap_or(0)).collect::<Int64Array>()),
+            ]
+        };
+        for results in results("maximal_sets", &parts, arguments) {
+            for (group, found) in results {
+                let rows: Vec<&Row> = counted(&parts, group).collect();
+                let sets: Vec<BTreeSet<u32>> = rows.iter().map(|row| small_basket(row)).collect();
+                let is_maximal = |set: &&BTreeSet<u32>| !sets.iter().any(|other| other != *set && set.is_subset(other));
+                let mut expected: Vec<Vec<u32>> = sets.iter().filter(is_maximal).map(|set| set.iter().copied().collect()).collect();
+                expected.sort();
+                let mut found: Vec<Vec<u32>> = itemsets(&found).into_iter().map(|(items, _)| items).collect();
+                found.sort();
+                prop_assert_eq!(found, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn itemsets_of_ranks_are_those_whose_rarest_item_lies_there(parts in parts(), min_count in 1i64..4, max_length in 0i64..3) {
+        // each row is a chunk of two baskets; the range is from item 2 up to, not with, item 5
+        let arguments: MakeArguments = |rows| {
+            let chunk = ListArray::from_iter_primitive::<UInt32Type, _, _>(
+                rows.iter().flat_map(|row| [small_basket(row), BTreeSet::from([1, 3])]).map(|items| Some(items.into_iter().map(Some))),
+            );
+            let field = Arc::new(Field::new_list_field(chunk.data_type().clone(), true));
+            let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(2, rows.len()));
+            let number = |number: u32| Arc::new(UInt32Array::from(vec![number; rows.len()])) as ArrayRef;
+            let unused = Arc::new(Int64Array::from(vec![0; rows.len()])) as ArrayRef;
+            let chunks = ListArray::new(field, offsets, Arc::new(chunk), None);
+            vec![Arc::new(chunks), number(2), number(5), Arc::clone(&unused), Arc::clone(&unused), unused]
+        };
+        let literals = [min_count, max_length, 100].map(|value| ScalarValue::Int64(Some(value)));
+        let expr = with_literals("itemsets_of_ranks", &arguments(&[]), &literals);
+        for results in results_of(&expr, &parts, arguments) {
+            for (group, found) in results {
+                let baskets: Vec<BTreeSet<u32>> =
+                    counted(&parts, group).flat_map(|row| [small_basket(row), BTreeSet::from([1, 3])]).collect();
+                let mut expected = BTreeMap::new();
+                for mask in 1_u32..1 << 5 {
+                    let items: BTreeSet<u32> = (0..5).filter(|item| mask >> item & 1 == 1).collect();
+                    let count = baskets.iter().filter(|basket| items.is_subset(basket)).count() as i64;
+                    let fits = max_length == 0 || items.len() as i64 <= max_length;
+                    if count >= min_count && fits && items.last().is_some_and(|last| *last >= 2) {
+                        expected.insert(items.into_iter().collect::<Vec<_>>(), count);
+                    }
+                }
+                prop_assert_eq!(itemsets(&found).into_iter().collect::<BTreeMap<_, _>>(), expected);
             }
         }
     }
@@ -224,7 +317,13 @@ proptest! {
             ))
         };
         let merged = |name: &str, argument: &ScalarValue| {
-            let arrays = |part: &[BTreeSet<u32>]| vec![baskets(part), argument.to_array_of_size(part.len()).unwrap()];
+            let arrays = |part: &[BTreeSet<u32>]| {
+                let mut arrays = vec![baskets(part)];
+                if name != "item_counts" {
+                    arrays.push(argument.to_array_of_size(part.len()).unwrap());
+                }
+                arrays
+            };
             let expr = aggregate(name, &arrays(&[]));
             let mut total = expr.create_accumulator().unwrap();
             for part in &parts {
@@ -248,6 +347,19 @@ proptest! {
             let expected: Vec<i64> = expected.iter().map(|(_, _, count)| *count).collect();
             prop_assert_eq!(counts.as_primitive::<Int64Type>().values().to_vec(), expected);
         }
+        let singles = merged("item_counts", &ScalarValue::Int64(None));
+        let singles = singles.as_struct();
+        let number = |column: usize, row: usize| singles.column(column).as_primitive::<Int64Type>().value(row);
+        let found: Vec<(u32, i64, i64)> = (0..singles.len())
+            .map(|row| (singles.column(0).as_primitive::<UInt32Type>().value(row), number(1, row), number(2, row)))
+            .collect();
+        let holding = |item: u32| all.iter().filter(move |basket| basket.contains(&item));
+        let of_item = |item: u32| {
+            let preceding: usize = holding(item).map(|basket| basket.range(..item).count()).sum();
+            (item, holding(item).count() as i64, preceding as i64)
+        };
+        prop_assert_eq!(found, (0..8).map(of_item).filter(|(_, count, _)| *count > 0).collect::<Vec<_>>());
+
         let pairs = merged("pair_counts", &ScalarValue::Int64(Some(min_count)));
         let pairs = pairs.as_struct();
         let item = |column: usize, row: usize| pairs.column(column).as_primitive::<UInt32Type>().value(row);

@@ -15,11 +15,13 @@ mod index;
 mod maximal;
 mod sink;
 mod sparse;
+mod threshold;
 mod transactions;
 
 pub use index::{Index, IndexBuilder};
 pub use maximal::maximal;
 pub use sink::{Collect, Count, Sink};
+pub use threshold::min_support_count;
 pub use transactions::Transactions;
 
 /// Which itemsets to find.

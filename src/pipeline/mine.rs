@@ -13,6 +13,7 @@ use datafusion::physical_plan::repartition::BatchPartitioner;
 use super::{Counts, allowed_items, rows_of};
 use crate::config::{Algorithm, MinSupport, Rules, Target};
 use crate::error::{Error, ErrorKind, Result};
+use crate::mining::min_support_count;
 use crate::steps::{Rows, Steps};
 use crate::udaf::{Candidates, too_many_itemsets};
 
@@ -27,7 +28,11 @@ const MANY_BASKETS: usize = 1_000_000;
 pub(super) async fn mine(steps: &mut Steps<'_>, rules: &Rules, counts: &mut Counts) -> Result<()> {
     let basket_count = steps.rows("basket_count").await?.single_count();
     steps.parameters.set("basket_count", basket_count);
-    steps.parameters.set("min_support_count", min_support_count(rules.min_support, basket_count));
+    let min_support_count = match rules.min_support {
+        MinSupport::Count(count) => count,
+        MinSupport::Share(share) => min_support_count(share, basket_count),
+    };
+    steps.parameters.set("min_support_count", min_support_count);
     let mined = mined_length(rules);
     steps.parameters.set("max_length", i64::try_from(mined).unwrap_or(i64::MAX));
     let longest = if rules.max_length == 0 { usize::MAX } else { rules.max_length };
@@ -220,53 +225,4 @@ fn flat_items(lists: &ArrayRef) -> &[u32] {
     let lists = lists.as_list::<i32>();
     let (first, last) = (lists.value_offsets()[0], lists.value_offsets()[lists.value_offsets().len() - 1]);
     &lists.values().as_primitive::<UInt32Type>().values()[first as usize..last as usize]
-}
-
-/// The smallest count whose share of the baskets is at least the minimum, compared as doubles: `ceil(share * n)` is now
-/// and then one off.
-fn min_support_count(min_support: MinSupport, basket_count: i64) -> i64 {
-    let share = match min_support {
-        MinSupport::Count(count) => return count,
-        MinSupport::Share(share) => share,
-    };
-    let reaches = |count: i64| count as f64 / basket_count as f64 >= share;
-    let mut count = ((share * basket_count as f64).ceil() as i64).max(1);
-    while count > 1 && reaches(count - 1) {
-        count -= 1;
-    }
-    while count < basket_count && !reaches(count) {
-        count += 1;
-    }
-    count
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_minimum_support_is_met_by_division() {
-        // 0.28 * 25 is 7.000000000000001 in doubles
-        assert_eq!(min_support_count(MinSupport::Share(0.28), 25), 7);
-        assert_eq!(min_support_count(MinSupport::Share(882.0 / 88162.0), 88162), 882);
-        assert_eq!(min_support_count(MinSupport::Share(441.0 / 88162.0), 88162), 441);
-        assert_eq!(min_support_count(MinSupport::Share(1e-9), 100), 1);
-        assert_eq!(min_support_count(MinSupport::Share(1.0), 100), 100);
-        assert_eq!(min_support_count(MinSupport::Share(0.5), 0), 1);
-        assert_eq!(min_support_count(MinSupport::Count(3), 100), 3);
-    }
-
-    #[test]
-    fn every_share_of_counts_gives_its_count_back() {
-        for baskets in 1..300_i64 {
-            for count in 1..=baskets {
-                let share = count as f64 / baskets as f64;
-                assert_eq!(
-                    min_support_count(MinSupport::Share(share), baskets),
-                    count,
-                    "{count} of {baskets}"
-                );
-            }
-        }
-    }
 }

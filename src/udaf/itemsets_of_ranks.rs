@@ -219,8 +219,11 @@ impl RankGroups {
     ) -> Result<()> {
         let group = &mut self.groups[group];
         self.bytes -= group.size();
-        group.alone.resize(ranks.len(), 0);
-        group.ranks = ranks;
+        // a state without any basket does not know its range
+        if !ranks.is_empty() {
+            group.alone.resize(ranks.len(), 0);
+            group.ranks = ranks;
+        }
         change(group)?;
         self.bytes += group.size();
         Ok(())

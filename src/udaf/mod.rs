@@ -19,6 +19,7 @@ mod candidate_counts;
 mod candidates;
 mod customer_orders;
 mod distinct_count;
+mod frequent_itemsets;
 mod grouped_sets;
 mod interner;
 mod item_counts;
@@ -39,6 +40,7 @@ pub fn all() -> Vec<AggregateUDF> {
         AggregateUDF::from(candidate_counts::CandidateCounts::default()),
         AggregateUDF::from(customer_orders::CustomerOrders::default()),
         AggregateUDF::from(distinct_count::DistinctCount::default()),
+        AggregateUDF::from(frequent_itemsets::FrequentItemsets::default()),
         AggregateUDF::from(item_counts::ItemCounts::default()),
         AggregateUDF::from(itemset_index::ItemsetIndex::default()),
         AggregateUDF::from(itemsets_of_ranks::ItemsetsOfRanks::default()),

@@ -4,6 +4,7 @@ use datafusion::logical_expr::ScalarUDF;
 
 mod item_lookup;
 mod items_in;
+mod measures;
 mod rule_id;
 mod rule_lookup;
 mod shared;
@@ -12,7 +13,7 @@ mod significance;
 /// All our scalar functions, to be registered wherever a plan is made or run.
 #[must_use]
 pub fn all() -> Vec<ScalarUDF> {
-    vec![
+    let mut functions = vec![
         ScalarUDF::from(item_lookup::ItemLookup::numbers()),
         ScalarUDF::from(item_lookup::ItemLookup::ids()),
         ScalarUDF::from(rule_lookup::RuleLookup::counts()),
@@ -20,8 +21,8 @@ pub fn all() -> Vec<ScalarUDF> {
         ScalarUDF::from(items_in::ItemsIn::default()),
         ScalarUDF::from(shared::Shared::default()),
         ScalarUDF::from(rule_id::RuleId::default()),
-        significance::chi_squared_p_function(),
-        significance::fishers_exact_p_function(),
-        significance::fishers_exact_log10_p_function(),
-    ]
+        ScalarUDF::from(significance::ChiSquaredP::default()),
+    ];
+    functions.extend(measures::functions());
+    functions
 }

@@ -1,69 +1,67 @@
-//! `chi_squared_p` and `fishers_exact_p`: how surprising a rule's counts would be if its sides were independent.
+//! `chi_squared_p`, and Fisher's exact test for the measures: how surprising a rule's counts would be if its sides were independent.
 
-use std::f64::consts::{LN_10, TAU};
-use std::sync::Arc;
+use std::f64::consts::TAU;
+use std::sync::{Arc, LazyLock};
 
-use datafusion::arrow::array::{Array, AsArray, Float64Array};
-use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type};
+use datafusion::arrow::array::{AsArray, Float64Array};
+use datafusion::arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
+use datafusion::logical_expr::{
+    ColumnarValue, DocSection, Documentation, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+};
 
-/// `chi_squared_p(chi_squared)`: the upper tail of the chi-squared distribution with one degree of freedom,
-/// erfc(sqrt(x / 2)).
-pub fn chi_squared_p_function() -> ScalarUDF {
-    create_udf(
-        "chi_squared_p",
-        vec![DataType::Float64],
-        DataType::Float64,
-        Volatility::Immutable,
-        Arc::new(|arguments: &[ColumnarValue]| {
-            let arrays = ColumnarValue::values_to_arrays(arguments)?;
-            let statistic = arrays[0].as_primitive::<Float64Type>();
-            let p: Float64Array = statistic.unary(|statistic| libm::erfc((statistic / 2.0).sqrt()));
-            Ok(ColumnarValue::Array(Arc::new(p)))
-        }),
+static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
+    Documentation::builder(
+        DocSection::default(),
+        "The upper tail of the chi-squared distribution with one degree of freedom, erfc(sqrt(x / 2)).",
+        "chi_squared_p(chi_squared)",
     )
+    .with_argument("chi_squared", "The statistic.")
+    .with_sql_example("SELECT chi_squared_p(chi_squared(40, 50, 60, 100))")
+    .build()
+});
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct ChiSquaredP {
+    signature: Signature,
 }
 
-/// `fishers_exact_p(support_count, antecedent_count, consequent_count, basket_count)`: the chance that at least so many
-/// of the baskets with the antecedent hold the consequent if the two are independent (one-sided). Null where the
-/// counts contradict one another.
-pub fn fishers_exact_p_function() -> ScalarUDF {
-    on_counts("fishers_exact_p", f64::exp)
+impl Default for ChiSquaredP {
+    fn default() -> Self {
+        Self { signature: Signature::exact(vec![DataType::Float64], Volatility::Immutable) }
+    }
 }
 
-/// `fishers_exact_log10_p(...)`: its logarithm to base 10, which tells tails apart that are 0 as a double.
-pub fn fishers_exact_log10_p_function() -> ScalarUDF {
-    on_counts("fishers_exact_log10_p", |ln_p| ln_p / LN_10)
-}
+impl ScalarUDFImpl for ChiSquaredP {
+    fn name(&self) -> &'static str {
+        "chi_squared_p"
+    }
 
-/// A function of the logarithm of Fisher's p.
-fn on_counts(name: &str, of_ln_p: fn(f64) -> f64) -> ScalarUDF {
-    create_udf(
-        name,
-        vec![DataType::Int64; 4],
-        DataType::Float64,
-        Volatility::Immutable,
-        Arc::new(move |arguments: &[ColumnarValue]| {
-            let arrays = ColumnarValue::values_to_arrays(arguments)?;
-            let counts: Vec<_> = arrays.iter().map(AsArray::as_primitive::<Int64Type>).collect();
-            let p: Float64Array = (0..counts[0].len())
-                .map(|row| {
-                    let count =
-                        |column: usize| counts[column].is_valid(row).then(|| counts[column].value(row));
-                    ln_hypergeometric_upper_tail(count(0)?, count(1)?, count(2)?, count(3)?).map(of_ln_p)
-                })
-                .collect();
-            Result::Ok(ColumnarValue::Array(Arc::new(p)))
-        }),
-    )
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Float64)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        let statistic = arrays[0].as_primitive::<Float64Type>();
+        let p: Float64Array = statistic.unary(|statistic| libm::erfc((statistic / 2.0).sqrt()));
+        Ok(ColumnarValue::Array(Arc::new(p)))
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        Some(&DOCUMENTATION)
+    }
 }
 
 /// ln P[H >= observed] where `drawn` of `total` are drawn and `marked` of them are marked.
 ///
 /// Sums the shorter way, from the observed count away from the mode, each term from the one before it; the first from
 /// [`ln_hypergeometric`], so that the tail is right to some 13 digits and 1e-300 is not 0.
-fn ln_hypergeometric_upper_tail(observed: i64, drawn: i64, marked: i64, total: i64) -> Option<f64> {
+pub fn ln_hypergeometric_upper_tail(observed: i64, drawn: i64, marked: i64, total: i64) -> Option<f64> {
     let least = 0.max(drawn.checked_add(marked)?.checked_sub(total)?);
     let most = drawn.min(marked);
     if least > most || drawn > total || marked > total || !(least..=most).contains(&observed) {
@@ -167,6 +165,8 @@ fn deviance(x: f64, mean: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::f64::consts::LN_10;
+
     use proptest::prelude::*;
 
     use super::*;
