@@ -12,11 +12,10 @@ use tokio::runtime::Runtime;
 
 /// Relations that do the work of a stage, each over those before it.
 const RELATIONS: &[&str] = &[
-    "line_count",
+    "line_tally",
     "customer",
     "scored_customer",
     "rfm_thresholds",
-    "basket_count",
     "item",
     "basket",
     "item_count",

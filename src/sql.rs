@@ -34,7 +34,7 @@ macro_rules! sql_files {
 }
 
 sql_files! {
-    "clean": ["checked_line", "invalid_line", "line", "line_count"],
+    "clean": ["checked_line", "invalid_line", "line", "line_tally", "line_count"],
     "aggregate": ["basket", "basket_count", "customer"],
     "mine": [
         "item_line", "item", "item_count", "item_group", "grown_itemset", "frequent_item", "frequent_pair", "candidate",

@@ -171,7 +171,7 @@ fn small_basket(row: &Row) -> BTreeSet<u32> {
     row.item.into_iter().chain(row.order.map(u32::from)).collect()
 }
 
-/// The itemsets of a list of structs of items and support_count, the items in order.
+/// The itemsets of a list of structs of items and their supports, the items in order.
 fn itemsets(found: &ScalarValue) -> Vec<(Vec<u32>, i64)> {
     let ScalarValue::List(list) = found else { panic!("no list") };
     let itemsets = list.value(0);

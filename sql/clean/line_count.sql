@@ -1,22 +1,11 @@
 -- How many lines were read, left out for each reason, and kept.
 --
 -- Grain:  a measure
--- Inputs: checked_line
+-- Inputs: line_tally
 -- Formula: a line is counted once, by its first reason; the second and later copies of a line that is otherwise kept
 --          are duplicates. So read = kept + the sum of all reasons. Lines without customer or item are kept lines.
-WITH by_reason AS (
-    SELECT
-        left_out_as,
-        sum(copies) AS lines,
-        count(*) AS distinct_lines,
-        count(*) FILTER (WHERE customer_id IS NULL) AS without_customer,
-        count(*) FILTER (WHERE item_id IS NULL) AS without_item
-    FROM checked_line
-    GROUP BY left_out_as
-),
-
--- What each reason adds to which measures: read once, since the engine would read the lines again for each branch of a union.
-counted AS (
+-- What each reason adds to which measures.
+WITH counted AS (
     SELECT
         unnest(
             CASE
@@ -34,7 +23,7 @@ counted AS (
                 ELSE make_array(lines, lines)
             END
         ) AS value
-    FROM by_reason
+    FROM line_tally
 ),
 
 -- Every measure has its row, also where nothing was counted.

@@ -1,11 +1,9 @@
 -- How many lines each item has: at least as many as baskets.
 --
 -- Grain:  an item
--- Inputs: line
+-- Inputs: line_tally
 SELECT
-    item_id AS line_item_id,
-    arrow_cast(item_id, 'Utf8') AS item_id,
-    count(*) AS lines
-FROM line
-WHERE item_id IS NOT NULL AND NOT is_refund
-GROUP BY item_id
+    counted['value'] AS line_item_id,
+    arrow_cast(counted['value'], 'Utf8') AS item_id,
+    counted['count'] AS lines
+FROM (SELECT unnest(item_lines) AS counted FROM line_tally)

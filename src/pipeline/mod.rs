@@ -58,6 +58,8 @@ async fn clean(
     steps.parameters.set("returns", config.clean.returns.as_str());
     steps.parameters.set("unpriced", config.clean.unpriced.as_str());
     steps.view("checked_line").await?;
+    steps.parameters.set("with_baskets", config.select.itemsets);
+    steps.rows("line_tally").await?;
     let lines = steps.rows("line_count").await?;
     for batch in &lines.batches {
         let measures = datafusion::arrow::compute::cast(batch.column(0), &DataType::Utf8)?;

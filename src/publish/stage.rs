@@ -37,7 +37,8 @@ use crate::tables::Table;
 
 /// Rows handed to the Parquet writer at a time: pages end where batches do, so their size must not depend on the engine.
 const ROWS_PER_BATCH: usize = 8192;
-const ROWS_PER_ROW_GROUP: usize = 1 << 20;
+/// Few enough that readers divide a table among their cores.
+const ROWS_PER_ROW_GROUP: usize = 1 << 17;
 
 /// Writes a run's tables under its attempt.
 #[derive(Debug)]

@@ -2,17 +2,19 @@
 
 use std::sync::{Arc, LazyLock};
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringBuilder};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
-use datafusion::common::{Result, ScalarValue, exec_datafusion_err, plan_err};
+use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDFImpl, DocSection, Documentation, Signature, Volatility,
+    Accumulator, AggregateUDFImpl, DocSection, Documentation, GroupsAccumulator, Signature, Volatility,
 };
 
+use super::few_groups::{FewGroups, GroupState};
 use super::interner::Interner;
 use super::one_list;
+use super::single_group::SingleGroup;
 
 /// Below this many ids nothing is compacted.
 const COMPACT_FROM: usize = 1 << 16;
@@ -23,8 +25,8 @@ const RECENT: usize = 2048;
 static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
     Documentation::builder(
         DocSection::default(),
-        "The number of different ids, as count(DISTINCT id), in one pass without a group for each. Ids that stand together cost \
-         one look. Takes 8 to 16 bytes of memory for each different integer, and a string's bytes and some 20 more.",
+        "The number of different ids, as count(DISTINCT id), for few groups of many ids. Ids that stand near one another cost one \
+         look. Takes 8 to 16 bytes of memory for each different integer, and a string's bytes and some 20 more.",
         "distinct_count(id)",
     )
     .with_argument("id", "An integer or a string; nulls are passed over.")
@@ -55,7 +57,7 @@ impl AggregateUDFImpl for DistinctCount {
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
         match arg_types {
             // larger than what a signed integer holds: as text
-            [DataType::UInt64] => Ok(vec![DataType::Utf8]),
+            [DataType::UInt64] => Ok(vec![DataType::Utf8View]),
             [whole] if whole.is_integer() => Ok(vec![DataType::Int64]),
             [_] => Ok(vec![DataType::Utf8View]),
             _ => plan_err!("distinct_count takes an id, not {} arguments", arg_types.len()),
@@ -81,8 +83,19 @@ impl AggregateUDFImpl for DistinctCount {
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         Ok(match args.exprs[0].data_type(args.schema)? {
-            DataType::Int64 => Box::new(Integers::default()),
-            _ => Box::new(Strings::default()),
+            DataType::Int64 => Box::new(SingleGroup(FewGroups::<Integers>::new(1))),
+            _ => Box::new(SingleGroup(FewGroups::<Strings>::new(1))),
+        })
+    }
+
+    fn groups_accumulator_supported(&self, _args: AccumulatorArgs) -> bool {
+        true
+    }
+
+    fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+        Ok(match args.exprs[0].data_type(args.schema)? {
+            DataType::Int64 => Box::new(FewGroups::<Integers>::new(0)),
+            _ => Box::new(FewGroups::<Strings>::new(0)),
         })
     }
 
@@ -102,22 +115,19 @@ struct Integers {
 }
 
 impl Integers {
-    fn extend(&mut self, ids: &Int64Array) {
-        for id in ids.iter().flatten() {
-            if self.recent.is_empty() {
-                // in other slots than its own it is never found
-                self.recent = vec![id; RECENT];
-                self.ids.push(id);
-            }
-            let slot =
-                (id.cast_unsigned().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - RECENT.ilog2())) as usize;
-            if self.recent[slot] != id {
-                self.recent[slot] = id;
-                self.ids.push(id);
-            }
+    fn push(&mut self, id: i64) {
+        if self.recent.is_empty() {
+            // in other slots than its own it is never found
+            self.recent = vec![id; RECENT];
+            self.ids.push(id);
         }
-        if self.ids.len() >= self.compact_at.max(COMPACT_FROM) {
-            self.compact();
+        let slot = (id.cast_unsigned().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - RECENT.ilog2())) as usize;
+        if self.recent[slot] != id {
+            self.recent[slot] = id;
+            self.ids.push(id);
+            if self.ids.len() >= self.compact_at.max(COMPACT_FROM) {
+                self.compact();
+            }
         }
     }
 
@@ -150,14 +160,20 @@ fn sort_distinct(ids: &mut Vec<i64>) {
     }
 }
 
-impl Accumulator for Integers {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.extend(values[0].as_primitive::<Int64Type>());
+impl GroupState for Integers {
+    fn update(&mut self, values: &ArrayRef) -> Result<()> {
+        let ids = values.as_primitive::<Int64Type>();
+        if ids.null_count() == 0 {
+            ids.values().iter().for_each(|id| self.push(*id));
+        } else {
+            ids.iter().flatten().for_each(|id| self.push(id));
+        }
         Ok(())
     }
 
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.extend(states[0].as_list::<i32>().values().as_primitive::<Int64Type>());
+    fn merge(&mut self, states: &[ArrayRef], row: usize) -> Result<()> {
+        let ids = states[0].as_list::<i32>().value(row);
+        self.ids.extend_from_slice(ids.as_primitive::<Int64Type>().values());
         Ok(())
     }
 
@@ -172,7 +188,7 @@ impl Accumulator for Integers {
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + (self.ids.capacity() + self.recent.capacity()) * size_of::<i64>()
+        (self.ids.capacity() + self.recent.capacity()) * size_of::<i64>()
     }
 }
 
@@ -181,17 +197,14 @@ struct Strings {
     ids: Interner,
 }
 
-impl Accumulator for Strings {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let mut intern = |id: &str| self.ids.intern(id).map(|_| ());
-        match values[0].data_type() {
-            DataType::Utf8View => values[0].as_string_view().iter().flatten().try_for_each(&mut intern),
-            _ => values[0].as_string::<i32>().iter().flatten().try_for_each(&mut intern),
-        }
+impl GroupState for Strings {
+    fn update(&mut self, values: &ArrayRef) -> Result<()> {
+        values.as_string_view().iter().flatten().try_for_each(|id| self.ids.intern(id).map(|_| ()))
     }
 
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.update_batch(&[Arc::clone(states[0].as_list::<i32>().values())])
+    fn merge(&mut self, states: &[ArrayRef], row: usize) -> Result<()> {
+        let ids = states[0].as_list::<i32>().value(row);
+        ids.as_string::<i32>().iter().flatten().try_for_each(|id| self.ids.intern(id).map(|_| ()))
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
@@ -199,16 +212,11 @@ impl Accumulator for Strings {
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        let mut ids = StringBuilder::new();
-        for code in 0..self.ids.len() as u32 {
-            let id = std::str::from_utf8(self.ids.get(code));
-            ids.append_value(id.map_err(|error| exec_datafusion_err!("an id is no text: {error}"))?);
-        }
-        Ok(vec![one_list(Arc::new(ids.finish()))])
+        Ok(vec![one_list(self.ids.to_array()?)])
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.ids.size()
+        self.ids.size()
     }
 }
 

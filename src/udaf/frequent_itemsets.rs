@@ -171,7 +171,9 @@ impl FrequentItemsetsAccumulator {
     fn ranked(&self, min_count: u32) -> Vec<u32> {
         let mut counts = vec![0_u64; self.ids.len()];
         for (items, weight) in self.transactions.iter() {
-            items.iter().for_each(|item| counts[*item as usize] += u64::from(weight));
+            for item in items {
+                counts[*item as usize] += u64::from(weight);
+            }
         }
         let mut ranked: Vec<u32> = (0..self.ids.len() as u32)
             .filter(|code| counts[*code as usize] >= u64::from(min_count))
@@ -263,7 +265,9 @@ impl Accumulator for FrequentItemsetsAccumulator {
         itemsets.sort_unstable();
         let mut lists = ListBuilder::new(StringBuilder::new());
         for (_, ids) in &itemsets {
-            ids.iter().for_each(|id| lists.values().append_value(id));
+            for id in ids {
+                lists.values().append_value(id);
+            }
             lists.append(true);
         }
         let supports: Int64Array = itemsets.iter().map(|(support, _)| Some(i64::from(support.0))).collect();
@@ -275,13 +279,9 @@ impl Accumulator for FrequentItemsetsAccumulator {
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        let mut ids = StringBuilder::new();
-        for code in 0..self.ids.len() as u32 {
-            ids.append_value(self.id(code)?);
-        }
         Ok(vec![
             ScalarValue::from(self.baskets),
-            one_list(Arc::new(ids.finish())),
+            one_list(self.ids.to_array()?),
             one_list(Arc::new(UInt32Array::from(self.transactions.words().to_vec()))),
         ])
     }

@@ -1,7 +1,9 @@
 //! Strings numbered in the order of their first appearance, so that sets of ids can be sets of `u32`.
 
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
+use datafusion::arrow::array::{ArrayRef, StringBuilder};
 use datafusion::common::{Result, exec_datafusion_err};
 use hashbrown::{DefaultHashBuilder, HashTable};
 
@@ -61,6 +63,19 @@ impl Interner {
     /// The bytes of the string with this code.
     pub fn get(&self, code: u32) -> &[u8] {
         text_of(&self.bytes, &self.ends, code)
+    }
+
+    /// The distinct strings, in the order of their codes.
+    ///
+    /// # Errors
+    /// Never: only strings are interned.
+    pub fn to_array(&self) -> Result<ArrayRef> {
+        let mut strings = StringBuilder::with_capacity(self.ends.len(), self.bytes.len());
+        for code in 0..self.ends.len() as u32 {
+            let string = std::str::from_utf8(self.get(code));
+            strings.append_value(string.map_err(|error| exec_datafusion_err!("an id is no text: {error}"))?);
+        }
+        Ok(Arc::new(strings.finish()))
     }
 
     /// The number of distinct strings.

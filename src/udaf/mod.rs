@@ -19,6 +19,7 @@ mod candidate_counts;
 mod candidates;
 mod customer_orders;
 mod distinct_count;
+mod few_groups;
 mod frequent_itemsets;
 mod grouped_sets;
 mod interner;
@@ -28,6 +29,7 @@ mod itemsets_of_ranks;
 mod maximal_sets;
 mod pair_counts;
 mod single_group;
+mod value_counts;
 
 pub use candidates::Candidates;
 pub use itemsets_of_ranks::too_many_itemsets;
@@ -46,6 +48,7 @@ pub fn all() -> Vec<AggregateUDF> {
         AggregateUDF::from(itemsets_of_ranks::ItemsetsOfRanks::default()),
         AggregateUDF::from(maximal_sets::MaximalSets::default()),
         AggregateUDF::from(pair_counts::PairCounts::default()),
+        AggregateUDF::from(value_counts::ValueCounts::default()),
     ]
 }
 

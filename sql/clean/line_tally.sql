@@ -1,0 +1,19 @@
+-- What one pass over the lines tells of each reason to leave a line out, and of the lines that are kept, whose reason is null.
+--
+-- Grain:      a reason
+-- Inputs:     checked_line
+-- Parameters: $with_baskets  whether to count the baskets and the lines of each item, of kept lines
+SELECT
+    left_out_as,
+    sum(copies) AS lines,
+    count(*) AS distinct_lines,
+    count(*) FILTER (WHERE customer_id IS NULL) AS without_customer,
+    count(*) FILTER (WHERE item_id IS NULL) AS without_item,
+    distinct_count(order_id) FILTER (
+        WHERE CAST($with_baskets AS BOOLEAN) AND left_out_as IS NULL AND item_id IS NOT NULL AND NOT is_refund
+    ) AS baskets,
+    value_counts(item_id) FILTER (
+        WHERE CAST($with_baskets AS BOOLEAN) AND left_out_as IS NULL AND item_id IS NOT NULL AND NOT is_refund
+    ) AS item_lines
+FROM checked_line
+GROUP BY left_out_as

@@ -1,0 +1,117 @@
+//! Grouped aggregation for aggregates whose groups are few and large: a state a group.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
+use datafusion::arrow::array::{ArrayRef, BooleanArray};
+use datafusion::arrow::compute::filter;
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+
+use super::passes;
+
+/// The state of one group.
+pub trait GroupState: Default + Debug + Send + Sync + 'static {
+    /// Adds rows of the group.
+    fn update(&mut self, values: &ArrayRef) -> Result<()>;
+
+    /// Adds one row of other states.
+    fn merge(&mut self, states: &[ArrayRef], row: usize) -> Result<()>;
+
+    fn evaluate(&mut self) -> Result<ScalarValue>;
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>>;
+
+    /// Bytes on the heap.
+    fn size(&self) -> usize;
+}
+
+#[derive(Debug)]
+pub struct FewGroups<S> {
+    groups: Vec<S>,
+}
+
+impl<S: GroupState> FewGroups<S> {
+    pub fn new(groups: usize) -> Self {
+        Self { groups: (0..groups).map(|_| S::default()).collect() }
+    }
+}
+
+/// Columns of states from rows of them.
+fn columns(rows: Vec<Vec<ScalarValue>>) -> Result<Vec<ArrayRef>> {
+    let width = rows.first().map_or(0, Vec::len);
+    let mut columns: Vec<Vec<ScalarValue>> = vec![Vec::with_capacity(rows.len()); width];
+    for row in rows {
+        row.into_iter().zip(&mut columns).for_each(|(value, column)| column.push(value));
+    }
+    columns.into_iter().map(ScalarValue::iter_to_array).collect()
+}
+
+impl<S: GroupState> GroupsAccumulator for FewGroups<S> {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        opt_filter: Option<&BooleanArray>,
+        total_num_groups: usize,
+    ) -> Result<()> {
+        self.groups.resize_with(total_num_groups, S::default);
+        let Some(&first) = group_indices.first() else { return Ok(()) };
+        let let_in = |row: usize| passes(opt_filter, row);
+        if group_indices.iter().all(|group| *group == first) {
+            return if opt_filter.is_none_or(|filter| filter.true_count() == filter.len()) {
+                self.groups[first].update(&values[0])
+            } else {
+                let rows: BooleanArray = (0..group_indices.len()).map(|row| Some(let_in(row))).collect();
+                self.groups[first].update(&filter(&values[0], &rows)?)
+            };
+        }
+        let present: BTreeSet<usize> = group_indices.iter().copied().collect();
+        for group in present {
+            let rows =
+                group_indices.iter().enumerate().map(|(row, other)| Some(*other == group && let_in(row)));
+            self.groups[group].update(&filter(&values[0], &rows.collect())?)?;
+        }
+        Ok(())
+    }
+
+    fn merge_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        total_num_groups: usize,
+    ) -> Result<()> {
+        self.groups.resize_with(total_num_groups, S::default);
+        group_indices.iter().enumerate().try_for_each(|(row, group)| self.groups[*group].merge(values, row))
+    }
+
+    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
+        let mut emitted = emit_to.take_needed(&mut self.groups);
+        ScalarValue::iter_to_array(emitted.iter_mut().map(S::evaluate).collect::<Result<Vec<_>>>()?)
+    }
+
+    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
+        let mut emitted = emit_to.take_needed(&mut self.groups);
+        columns(emitted.iter_mut().map(S::state).collect::<Result<_>>()?)
+    }
+
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        opt_filter: Option<&BooleanArray>,
+    ) -> Result<Vec<ArrayRef>> {
+        let rows: Vec<usize> = (0..values[0].len()).collect();
+        let mut single = Self::new(rows.len());
+        // a batch without rows has a state of no rows, whose types a state without values tells
+        if rows.is_empty() {
+            let empty = columns(vec![S::default().state()?])?;
+            return Ok(empty.iter().map(|column| column.slice(0, 0)).collect());
+        }
+        single.update_batch(values, &rows, opt_filter, rows.len())?;
+        single.state(EmitTo::All)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.groups.iter().map(|group| size_of::<S>() + group.size()).sum::<usize>()
+    }
+}
