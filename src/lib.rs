@@ -17,13 +17,14 @@
 //! | what a person types | [`cli`], then [`commands`] for what each command does |
 //! | what it means | [`config`]: every key with its type and default in `config/keys.rs`, where values come from in `config/settings.rs` |
 //! | the whole job in order | [`job`]: prepare, compute, audit, publish |
-//! | the stages and the level loop of Apriori | [`pipeline`], which runs SQL files through [`steps`] |
+//! | the stages | [`pipeline`], which runs SQL files through [`steps`]: `pipeline/mine.rs` from lines to itemsets, `pipeline/rules.rs` from itemsets to rules |
+//! | the miner itself | [`mining`]: plain Rust over flat vectors, which `udaf/itemsets_of_ranks.rs` hands to SQL |
 //! | a relation | `sql/<stage>/<relation>.sql`, listed in [`sql`] |
 //! | the input | [`location`] for stores, [`source`] for files and schema, `source/order_line.rs` for the mapping to our columns, `source/cast.rs` for types |
 //! | aggregates and functions | [`udaf`], [`udf`] |
 //! | published tables | [`tables`] for schemas, [`audit`], [`publish`] for staging, commits and promotion |
 //! | reading what was published | [`query`] |
-//! | the engine | [`session`] |
+//! | the engine | [`session`], with one planner rule of ours in [`aggregate_once`] |
 //! | the demo's shop | [`sample`] |
 //!
 //! # What holds everywhere

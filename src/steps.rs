@@ -9,8 +9,10 @@ use async_trait::async_trait;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array};
 use datafusion::arrow::compute::{cast, take};
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use datafusion::arrow::error::ArrowError;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream, execute_stream_partitioned};
 use datafusion::prelude::SessionContext;
@@ -79,6 +81,17 @@ impl Rows {
         self.batches.iter().map(RecordBatch::num_rows).sum()
     }
 
+    /// Bytes in memory, of no more than the rows themselves: batches may be slices of larger ones.
+    ///
+    /// # Errors
+    /// When an array is damaged.
+    fn size(&self) -> Result<usize> {
+        let columns = self.batches.iter().flat_map(RecordBatch::columns);
+        Ok(columns
+            .map(|column| column.to_data().get_slice_memory_size())
+            .sum::<Result<usize, ArrowError>>()?)
+    }
+
     /// The one integer of a relation of one row and column; 0 where there is no row, as when explaining.
     #[must_use]
     pub fn single_count(&self) -> i64 {
@@ -94,6 +107,8 @@ pub struct Steps<'a> {
     mode: Mode,
     progress: &'a mut dyn Progress,
     sink: &'a mut dyn Sink,
+    /// The memory of rows kept between stages, by relation.
+    kept: BTreeMap<&'static str, MemoryReservation>,
 }
 
 impl fmt::Debug for Steps<'_> {
@@ -112,7 +127,15 @@ impl<'a> Steps<'a> {
         progress: &'a mut dyn Progress,
         sink: &'a mut dyn Sink,
     ) -> Self {
-        Self { context, parameters: Parameters::default(), explained: Vec::new(), mode, progress, sink }
+        Self {
+            context,
+            parameters: Parameters::default(),
+            explained: Vec::new(),
+            mode,
+            progress,
+            sink,
+            kept: BTreeMap::new(),
+        }
     }
 
     #[must_use]
@@ -172,9 +195,20 @@ impl<'a> Steps<'a> {
             collect(self.context, &plan, &schema).await.map_err(|error| file.blame(error))?
         };
         let rows = Rows { schema, batches };
+        self.reserve(file, &rows)?;
         self.register_rows(file.name, &rows)?;
         self.end(file, &bound, &plan, Some(rows.count() as u64), started);
         Ok(rows)
+    }
+
+    /// Counts kept rows against the memory limit, in place of those kept under the same name before.
+    fn reserve(&mut self, file: &'static SqlFile, rows: &Rows) -> Result<()> {
+        let pool = &self.context.runtime_env().memory_pool;
+        let kept = MemoryConsumer::new(format!("rows of {}", file.name)).register(pool);
+        self.kept.remove(file.name);
+        kept.try_grow(rows.size()?).map_err(|error| file.blame(error))?;
+        self.kept.insert(file.name, kept);
+        Ok(())
     }
 
     /// Runs a file whose relation is a published table, writes it and registers what was written under its own name.

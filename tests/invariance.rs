@@ -51,6 +51,26 @@ async fn bytes_are_the_same_for_any_partitions_and_batch_size() {
 }
 
 #[tokio::test]
+async fn bytes_are_the_same_for_both_algorithms_and_any_memory_limit() {
+    let bench = Bench::new();
+    let input = shop(&bench);
+    let set =
+        ["rules.min_support=0.005", "rules.max_length=0", "rules.min_confidence=0.1", "rules.adjust=bh"];
+    let first = bench.arguments(&input, &set);
+    run(&first).await.unwrap();
+    let expected = bench.published();
+    for other in ["rules.algorithm=apriori", "engine.memory_limit=24MiB"] {
+        let bench = Bench::new();
+        let mut arguments = Arguments { output: Some(bench.text("out")), ..first.clone() };
+        arguments.set.push(other.to_owned());
+        run(&arguments).await.unwrap();
+        for (name, bytes) in &expected {
+            assert!(bench.published()[name] == *bytes, "{name} differs with {other}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn bytes_are_the_same_for_any_order_of_rows_and_files() {
     let bench = Bench::new();
     let input = shop(&bench);

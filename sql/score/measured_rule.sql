@@ -4,7 +4,7 @@
 -- Inputs:     confident_rule, item, item_side, itemset_index
 -- Parameters: $basket_count  N
 --             $min_lift
--- Formula:    each measure is a function of the same four counts (DESCRIBE FUNCTION tells its formula); with n11 baskets that hold
+-- Formula:    each measure is a function of the same four counts (SHOW FUNCTIONS LIKE 'lift' tells its formula); with n11 baskets that hold
 --             both sides, n1x the antecedent, nx1 the consequent, n all:
 --             support = n11 / n, confidence = n11 / n1x, lift = confidence / (nx1 / n).
 --             fishers_exact_q comes with the adjustment (adjusted_rule).

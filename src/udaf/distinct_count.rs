@@ -4,17 +4,16 @@ use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
-use datafusion::common::{Result, ScalarValue, plan_err};
+use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDFImpl, DocSection, Documentation, GroupsAccumulator, Signature, Volatility,
 };
 
-use super::few_groups::{FewGroups, GroupState};
+use super::few_groups::{self, GroupState, id_type};
 use super::interner::Interner;
 use super::one_list;
-use super::single_group::SingleGroup;
 
 /// Below this many ids nothing is compacted.
 const COMPACT_FROM: usize = 1 << 16;
@@ -55,13 +54,7 @@ impl AggregateUDFImpl for DistinctCount {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        match arg_types {
-            // larger than what a signed integer holds: as text
-            [DataType::UInt64] => Ok(vec![DataType::Utf8View]),
-            [whole] if whole.is_integer() => Ok(vec![DataType::Int64]),
-            [_] => Ok(vec![DataType::Utf8View]),
-            _ => plan_err!("distinct_count takes an id, not {} arguments", arg_types.len()),
-        }
+        id_type("distinct_count", arg_types)
     }
 
     fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
@@ -82,10 +75,7 @@ impl AggregateUDFImpl for DistinctCount {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        Ok(match args.exprs[0].data_type(args.schema)? {
-            DataType::Int64 => Box::new(SingleGroup(FewGroups::<Integers>::new(1))),
-            _ => Box::new(SingleGroup(FewGroups::<Strings>::new(1))),
-        })
+        few_groups::accumulator::<Integers, Strings>(&args)
     }
 
     fn groups_accumulator_supported(&self, _args: AccumulatorArgs) -> bool {
@@ -93,10 +83,7 @@ impl AggregateUDFImpl for DistinctCount {
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(match args.exprs[0].data_type(args.schema)? {
-            DataType::Int64 => Box::new(FewGroups::<Integers>::new(0)),
-            _ => Box::new(FewGroups::<Strings>::new(0)),
-        })
+        few_groups::groups_accumulator::<Integers, Strings>(&args)
     }
 
     fn documentation(&self) -> Option<&Documentation> {

@@ -5,10 +5,13 @@ use std::fmt::Debug;
 
 use datafusion::arrow::array::{ArrayRef, BooleanArray};
 use datafusion::arrow::compute::filter;
-use datafusion::common::{Result, ScalarValue};
-use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::{Result, ScalarValue, plan_err};
+use datafusion::logical_expr::function::AccumulatorArgs;
+use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 
 use super::passes;
+use super::single_group::SingleGroup;
 
 /// The state of one group.
 pub trait GroupState: Default + Debug + Send + Sync + 'static {
@@ -32,8 +35,37 @@ pub struct FewGroups<S> {
 }
 
 impl<S: GroupState> FewGroups<S> {
-    pub fn new(groups: usize) -> Self {
+    fn new(groups: usize) -> Self {
         Self { groups: (0..groups).map(|_| S::default()).collect() }
+    }
+}
+
+/// An accumulator for integers or for strings, as the argument is, for a query without groups.
+pub fn accumulator<I: GroupState, S: GroupState>(args: &AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+    Ok(match args.exprs[0].data_type(args.schema)? {
+        DataType::Int64 => Box::new(SingleGroup(FewGroups::<I>::new(1))),
+        _ => Box::new(SingleGroup(FewGroups::<S>::new(1))),
+    })
+}
+
+/// The same for groups.
+pub fn groups_accumulator<I: GroupState, S: GroupState>(
+    args: &AccumulatorArgs,
+) -> Result<Box<dyn GroupsAccumulator>> {
+    Ok(match args.exprs[0].data_type(args.schema)? {
+        DataType::Int64 => Box::new(FewGroups::<I>::new(0)),
+        _ => Box::new(FewGroups::<S>::new(0)),
+    })
+}
+
+/// The type to ask of an argument that is an id: an integer or a string.
+pub fn id_type(function: &str, arg_types: &[DataType]) -> Result<Vec<DataType>> {
+    match arg_types {
+        // larger than what a signed integer holds: as text
+        [DataType::UInt64] => Ok(vec![DataType::Utf8View]),
+        [whole] if whole.is_integer() => Ok(vec![DataType::Int64]),
+        [_] => Ok(vec![DataType::Utf8View]),
+        _ => plan_err!("{function} takes an id, not {} arguments", arg_types.len()),
     }
 }
 

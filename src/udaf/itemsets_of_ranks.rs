@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
-use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, StructArray, UInt32Array,
-};
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, UInt32Type};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, UInt32Array};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, UInt32Type};
 use datafusion::common::{Result, exec_datafusion_err, plan_datafusion_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
@@ -16,6 +14,7 @@ use datafusion::logical_expr::{
     Volatility,
 };
 
+use super::itemset_lists::{items_field, itemset_field, itemset_lists};
 use super::single_group::SingleGroup;
 use super::{as_basket_type, items_of, list_offsets, list_range, literal_count, no_basket, passes};
 use crate::error::{Error, ErrorKind};
@@ -89,7 +88,7 @@ impl AggregateUDFImpl for ItemsetsOfRanks {
         Ok(vec![
             field("first_item", DataType::UInt32),
             field("end_item", DataType::UInt32),
-            field("transactions", DataType::List(code_field())),
+            field("transactions", DataType::List(items_field())),
         ])
     }
 
@@ -110,21 +109,6 @@ impl AggregateUDFImpl for ItemsetsOfRanks {
     fn documentation(&self) -> Option<&Documentation> {
         Some(&DOCUMENTATION)
     }
-}
-
-fn code_field() -> FieldRef {
-    Arc::new(Field::new_list_field(DataType::UInt32, true))
-}
-
-fn itemset_fields() -> Fields {
-    Fields::from(vec![
-        Field::new("items", DataType::List(code_field()), false),
-        Field::new("support_count", DataType::Int64, false),
-    ])
-}
-
-fn itemset_field() -> FieldRef {
-    Arc::new(Field::new_list_field(DataType::Struct(itemset_fields()), true))
 }
 
 /// A range of ranks and the parts of the baskets that matter for it.
@@ -321,16 +305,8 @@ impl GroupsAccumulator for RankGroups {
         }
         let Collect { items, ends: item_ends, supports, .. } = found;
         let starts: Vec<usize> = std::iter::once(0).chain(item_ends).collect();
-        let items = ListArray::try_new(
-            code_field(),
-            list_offsets(&starts)?,
-            Arc::new(UInt32Array::from(items)),
-            None,
-        )?;
-        let supports: Int64Array = supports.into_iter().map(|support| Some(i64::from(support))).collect();
-        let itemsets =
-            StructArray::try_new(itemset_fields(), vec![Arc::new(items), Arc::new(supports)], None)?;
-        Ok(Arc::new(ListArray::try_new(itemset_field(), list_offsets(&ends)?, Arc::new(itemsets), None)?))
+        let supports = supports.into_iter().map(|support| Some(i64::from(support))).collect();
+        itemset_lists(items, &starts, supports, &ends)
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
@@ -377,5 +353,5 @@ fn lists(rows: impl Iterator<Item = Transactions>) -> Result<ArrayRef> {
         offsets.push(words.len());
     }
     let words = Arc::new(UInt32Array::from(words));
-    Ok(Arc::new(ListArray::try_new(code_field(), list_offsets(&offsets)?, words, None)?))
+    Ok(Arc::new(ListArray::try_new(items_field(), list_offsets(&offsets)?, words, None)?))
 }

@@ -2,10 +2,8 @@
 
 use std::sync::{Arc, LazyLock};
 
-use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, StructArray, UInt32Array,
-};
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
 use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
@@ -13,8 +11,9 @@ use datafusion::logical_expr::{
     Volatility,
 };
 
+use super::itemset_lists::{itemset_field, itemset_lists};
 use super::single_group::SingleGroup;
-use super::{as_basket_type, baskets, list_offsets, list_range, passes};
+use super::{as_basket_type, baskets, list_range, passes};
 use crate::mining::maximal;
 
 const NAME: &str = "maximal_sets";
@@ -89,15 +88,6 @@ impl AggregateUDFImpl for MaximalSets {
     }
 }
 
-fn itemset_fields() -> Fields {
-    let items = DataType::List(Arc::new(Field::new_list_field(DataType::UInt32, true)));
-    Fields::from(vec![Field::new("items", items, false), Field::new("support_count", DataType::Int64, false)])
-}
-
-fn itemset_field() -> FieldRef {
-    Arc::new(Field::new_list_field(DataType::Struct(itemset_fields()), true))
-}
-
 /// Itemsets with their group and support, in flat vectors.
 #[derive(Debug, Default)]
 struct GroupedItemsets {
@@ -155,17 +145,7 @@ impl GroupedItemsets {
             }
             offsets.push(supports.len());
         }
-        let field = Arc::new(Field::new_list_field(DataType::UInt32, true));
-        let items = ListArray::try_new(
-            field,
-            list_offsets(&item_offsets)?,
-            Arc::new(UInt32Array::from(items)),
-            None,
-        )?;
-        let supports = Int64Array::from(supports);
-        let itemsets =
-            StructArray::try_new(itemset_fields(), vec![Arc::new(items), Arc::new(supports)], None)?;
-        Ok(Arc::new(ListArray::try_new(itemset_field(), list_offsets(&offsets)?, Arc::new(itemsets), None)?))
+        itemset_lists(items, &item_offsets, supports.into(), &offsets)
     }
 }
 

@@ -25,6 +25,7 @@ mod grouped_sets;
 mod interner;
 mod item_counts;
 mod itemset_index;
+mod itemset_lists;
 mod itemsets_of_ranks;
 mod maximal_sets;
 mod pair_counts;

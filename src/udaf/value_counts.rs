@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringBuilder, StructArray, make_view};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type};
-use datafusion::common::{Result, ScalarValue, exec_datafusion_err, plan_err};
+use datafusion::common::{Result, ScalarValue, exec_datafusion_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{
@@ -12,10 +12,9 @@ use datafusion::logical_expr::{
 };
 use hashbrown::HashMap;
 
-use super::few_groups::{FewGroups, GroupState};
+use super::few_groups::{self, GroupState, id_type};
 use super::interner::Interner;
 use super::one_list;
-use super::single_group::SingleGroup;
 
 /// A string view holds a string of up to so many bytes itself: equal views are equal strings.
 const INLINE: u32 = 12;
@@ -69,13 +68,7 @@ impl AggregateUDFImpl for ValueCounts {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        match arg_types {
-            // larger than what a signed integer holds: as text
-            [DataType::UInt64] => Ok(vec![DataType::Utf8View]),
-            [whole] if whole.is_integer() => Ok(vec![DataType::Int64]),
-            [_] => Ok(vec![DataType::Utf8View]),
-            _ => plan_err!("value_counts takes an id, not {} arguments", arg_types.len()),
-        }
+        id_type("value_counts", arg_types)
     }
 
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
@@ -97,10 +90,7 @@ impl AggregateUDFImpl for ValueCounts {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        Ok(match args.exprs[0].data_type(args.schema)? {
-            DataType::Int64 => Box::new(SingleGroup(FewGroups::<Integers>::new(1))),
-            _ => Box::new(SingleGroup(FewGroups::<Strings>::new(1))),
-        })
+        few_groups::accumulator::<Integers, Strings>(&args)
     }
 
     fn groups_accumulator_supported(&self, _args: AccumulatorArgs) -> bool {
@@ -108,10 +98,7 @@ impl AggregateUDFImpl for ValueCounts {
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(match args.exprs[0].data_type(args.schema)? {
-            DataType::Int64 => Box::new(FewGroups::<Integers>::new(0)),
-            _ => Box::new(FewGroups::<Strings>::new(0)),
-        })
+        few_groups::groups_accumulator::<Integers, Strings>(&args)
     }
 
     fn documentation(&self) -> Option<&Documentation> {
