@@ -145,9 +145,10 @@ async fn online_retails_rule_of_the_regency_teacups() {
 }
 
 /// Mines a data set; the number of itemsets.
-async fn itemsets(bench: &Bench, name: &str, min_support_count: u32) -> Option<u64> {
+async fn itemsets(bench: &Bench, name: &str, min_support_count: u32, more: &[&str]) -> Option<u64> {
     let mut set =
         vec![format!("rules.min_support_count={min_support_count}"), "rules.max_length=0".to_owned()];
+    set.extend(more.iter().map(ToString::to_string));
     if name == "online_retail" {
         set.extend(ONLINE_RETAIL.map(str::to_owned));
         set.push("clean.returns=keep".to_owned());
@@ -172,16 +173,54 @@ async fn itemset_counts_of_other_tools() {
         ("online_retail", 259, 1087),
         ("online_retail", 130, 7538),
     ] {
-        let Some(found) = itemsets(&Bench::new(), name, min_support_count).await else { return };
+        let Some(found) = itemsets(&Bench::new(), name, min_support_count, &[]).await else { return };
         assert_eq!(found, expected, "{name} at {min_support_count}");
     }
+}
+
+#[tokio::test]
+async fn closed_and_maximal_itemset_counts_of_other_tools() {
+    for (name, min_support_count, closed, maximal) in [
+        ("belgian_retail", 441, 580, 284),
+        ("t10i4d100k", 1000, 385, 370),
+        ("mushroom", 2438, 427, 63),
+        ("chess", 2557, 5083, 226),
+        ("online_retail", 259, 1087, 824),
+    ] {
+        for (target, expected) in [("closed", closed), ("maximal", maximal)] {
+            let target = format!("rules.target={target}");
+            let algorithm = if name == "chess" { "fp_growth" } else { "apriori" };
+            let more = [target.as_str(), &format!("rules.algorithm={algorithm}")];
+            let Some(found) = itemsets(&Bench::new(), name, min_support_count, &more).await else { return };
+            assert_eq!(found, expected, "{name} at {min_support_count} by {algorithm}: {target}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn all_rules_of_mushroom_at_30_percent() {
+    // an itemset of k items has 2^k - 2 splits
+    let Some(shared) = shared() else { return };
+    let bench = Bench::new();
+    let input = shared.join("data/mushroom.parquet").display().to_string();
+    let set = [
+        "rules.min_support=0.3",
+        "rules.min_confidence=0.5",
+        "rules.min_lift=0",
+        "rules.max_length=0",
+        "rules.max_consequent_length=30",
+    ];
+    let arguments = Arguments { select: vec!["rules".to_owned()], ..bench.arguments(&input, &set) };
+    let report = run(&arguments).await.unwrap();
+    assert_eq!(report.tables["frequent_itemsets"].rows, 2735);
+    assert_eq!(report.tables["association_rules"].rows, 79_437);
 }
 
 #[tokio::test]
 async fn belgian_retails_itemsets_one_by_one() {
     let Some(shared) = shared() else { return };
     let bench = Bench::new();
-    itemsets(&bench, "belgian_retail", 100).await.unwrap();
+    itemsets(&bench, "belgian_retail", 100, &[]).await.unwrap();
     let arguments = bench.arguments("", &[]);
     let mut found =
         lines(&arguments, "SELECT array_to_string(itemset, ' '), support_count FROM frequent_itemsets").await;
