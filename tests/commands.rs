@@ -240,6 +240,15 @@ fn mistakes_are_told_in_one_line_with_exit_code_2() {
             &["--set", "rules.max_itemsets=1"],
             "more itemsets are frequent than rules.max_itemsets = 1: up to here ",
         ),
+        (&input, &["--set", "rules.target=closed"], "rules.target must be frequent for rules"),
+        (&input, &["--set", "rules.items=itemid = 'a'"], "there are: line_item_id, item_id"),
+        (
+            &input,
+            &["--set", "rules.where=surprise > 1"],
+            "rules.where is no expression over the columns; there are: ",
+        ),
+        (&input, &["--set", "rules.where=lift + 1"], "rules.where must be true or false, not Float64"),
+        (&input, &["--set", "rules.top=3", "--set", "rules.top_by=surprise"], "rules.top_by is no measure"),
         (&input, &["--set", "rules.max_rules=1"], "more than rules.max_rules = 1; raise it"),
         (
             &input,
