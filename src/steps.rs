@@ -378,7 +378,11 @@ mod tests {
     fn a_long_line_keeps_its_ends() {
         let line = format!("ProjectionExec {} metrics=[rows=1]", "é".repeat(4000));
         let short = shortened(&line);
-        assert!(short.len() < 3100 && short.starts_with("ProjectionExec é") && short.ends_with("é metrics=[rows=1]"));
+        assert!(
+            short.len() < 3100
+                && short.starts_with("ProjectionExec é")
+                && short.ends_with("é metrics=[rows=1]")
+        );
         assert_eq!(shortened("SortExec"), "SortExec");
     }
 }
