@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+pub use crate::mining::MinSupport;
 
 pub mod keys;
 mod resolve;
@@ -152,12 +153,6 @@ pub enum Items {
 pub enum Algorithm {
     FpGrowth,
     Apriori,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub enum MinSupport {
-    Share(f64),
-    Count(i64),
 }
 
 #[derive(Debug, Clone)]

@@ -21,7 +21,7 @@ mod transactions;
 pub use index::{Index, IndexBuilder};
 pub use maximal::maximal;
 pub use sink::{Collect, Count, Sink};
-pub use threshold::min_support_count;
+pub use threshold::MinSupport;
 pub use transactions::Transactions;
 
 /// Which itemsets to find.

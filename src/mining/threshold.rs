@@ -1,9 +1,28 @@
 //! From a minimum support to a number of baskets.
 
+use serde::Serialize;
+
+/// The least number of baskets of a frequent itemset, or the least share of them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub enum MinSupport {
+    Share(f64),
+    Count(i64),
+}
+
+impl MinSupport {
+    /// The number of baskets, of so many.
+    #[must_use]
+    pub fn count_of(self, basket_count: i64) -> i64 {
+        match self {
+            Self::Count(count) => count,
+            Self::Share(share) => min_support_count(share, basket_count),
+        }
+    }
+}
+
 /// The smallest count whose share of the baskets is at least the minimum, compared as doubles: `ceil(share * n)` is now
 /// and then one off.
-#[must_use]
-pub fn min_support_count(share: f64, basket_count: i64) -> i64 {
+fn min_support_count(share: f64, basket_count: i64) -> i64 {
     let reaches = |count: i64| count as f64 / basket_count as f64 >= share;
     let mut count = ((share * basket_count as f64).ceil() as i64).max(1);
     while count > 1 && reaches(count - 1) {

@@ -11,9 +11,8 @@ use datafusion::physical_plan::metrics::Time;
 use datafusion::physical_plan::repartition::BatchPartitioner;
 
 use super::{Counts, allowed_items, rows_of};
-use crate::config::{Algorithm, MinSupport, Rules, Target};
+use crate::config::{Algorithm, Rules, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::mining::min_support_count;
 use crate::steps::{Rows, Steps};
 use crate::udaf::{Candidates, too_many_itemsets};
 
@@ -28,11 +27,7 @@ const MANY_BASKETS: usize = 1_000_000;
 pub(super) async fn mine(steps: &mut Steps<'_>, rules: &Rules, counts: &mut Counts) -> Result<()> {
     let basket_count = steps.rows("basket_count").await?.single_count();
     steps.parameters.set("basket_count", basket_count);
-    let min_support_count = match rules.min_support {
-        MinSupport::Count(count) => count,
-        MinSupport::Share(share) => min_support_count(share, basket_count),
-    };
-    steps.parameters.set("min_support_count", min_support_count);
+    steps.parameters.set("min_support_count", rules.min_support.count_of(basket_count));
     let mined = mined_length(rules);
     steps.parameters.set("max_length", i64::try_from(mined).unwrap_or(i64::MAX));
     let longest = if rules.max_length == 0 { usize::MAX } else { rules.max_length };

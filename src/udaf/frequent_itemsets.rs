@@ -17,7 +17,7 @@ use datafusion::physical_expr::expressions::Literal;
 
 use super::interner::Interner;
 use super::{list_range, one_list};
-use crate::mining::{Collect, Thresholds, Transactions, min_support_count, mine};
+use crate::mining::{Collect, MinSupport, Thresholds, Transactions, mine};
 
 const NAME: &str = "frequent_itemsets";
 
@@ -142,12 +142,6 @@ impl AggregateUDFImpl for FrequentItemsets {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-enum MinSupport {
-    Share(f64),
-    Count(i64),
-}
-
 /// The baskets by codes of their items, numbered as they come.
 #[derive(Debug)]
 struct FrequentItemsetsAccumulator {
@@ -247,12 +241,8 @@ impl Accumulator for FrequentItemsetsAccumulator {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        let min_count = match self.min_support {
-            MinSupport::Count(count) => count,
-            MinSupport::Share(share) => min_support_count(share, self.baskets),
-        };
-        // nothing is in so many baskets
-        let min_count = u32::try_from(min_count).unwrap_or(u32::MAX);
+        // nothing is in more baskets than that
+        let min_count = u32::try_from(self.min_support.count_of(self.baskets)).unwrap_or(u32::MAX);
         let ranked = self.ranked(min_count);
         let found = self.mined(&ranked, min_count)?;
         let mut itemsets = Vec::with_capacity(found.len());

@@ -27,7 +27,7 @@ static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
         DocSection::default(),
         "The frequent itemsets whose rarest item, the highest code, lies in a range, as a list of structs of items (in no \
          order) and support_count: one group of items of parallel FP-growth. Every basket must be given; its items up to the \
-         end of the range are kept if one of them lies in the range: 4 bytes of memory for each and 12 for the basket. More \
+         end of the range are kept if one of them lies in the range: 4 bytes of memory for each and 8 for the basket. More \
          itemsets than the limit are an error.",
         "itemsets_of_ranks(baskets, first_item, end_item, min_support_count, max_length, max_itemsets)",
     )
