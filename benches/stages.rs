@@ -37,7 +37,7 @@ fn stages(criterion: &mut Criterion) {
     let config = Config::load(&arguments).unwrap();
     let runtime = Runtime::new().unwrap();
     let context = session::embedded(&config.engine).unwrap();
-    let (mut silent, mut sink) = (Silent, Discard);
+    let (mut silent, mut sink) = (Silent, Discard::default());
     let mut steps = Steps::new(&context, Mode::Run, &mut silent, &mut sink);
     runtime.block_on(async {
         let source = Source::open(&context, config.required_input().unwrap()).await.unwrap();

@@ -1,23 +1,34 @@
 //! The audits: queries over the staged tables that must return no row.
 
-use datafusion::common::TableReference;
 use datafusion::prelude::SessionContext;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::{self, Parameters, SqlFile};
-use crate::tables;
+use crate::tables::{self, Table};
 
 /// How many offending rows an error shows.
 const ROWS_SHOWN: usize = 5;
+
+/// Which audits to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Those of the tables that `rules.by` groups: they hold for each group with its own parameters.
+    Grouped,
+    /// All others.
+    Ungrouped,
+}
 
 /// Runs the audits whose tables this run staged.
 ///
 /// # Errors
 /// `Audit`, with the rows, for the first audit that returns any.
-pub async fn run(context: &SessionContext, parameters: &Parameters) -> Result<usize> {
+pub async fn run(context: &SessionContext, parameters: &Parameters, scope: Scope) -> Result<usize> {
     let mut audits = 0;
     for file in sql::files_of("audit") {
-        if !is_possible(context, file)? {
+        let read = tables_of(context, file)?;
+        let is_possible = read.iter().all(|table| context.table_exist(table.name).unwrap_or(false));
+        let is_grouped = read.iter().any(|table| table.is_grouped());
+        if !is_possible || is_grouped != (scope == Scope::Grouped) {
             continue;
         }
         audits += 1;
@@ -39,12 +50,10 @@ pub async fn run(context: &SessionContext, parameters: &Parameters) -> Result<us
     Ok(audits)
 }
 
-/// Whether every published table that the audit reads is there.
-fn is_possible(context: &SessionContext, file: &SqlFile) -> Result<bool> {
+/// The published tables that the audit reads.
+fn tables_of(context: &SessionContext, file: &SqlFile) -> Result<Vec<&'static Table>> {
     let state = context.state();
     let statement = state.sql_to_statement(file.text, &state.config_options().sql_parser.dialect)?;
-    let mut references = state.resolve_table_references(&statement)?.into_iter();
-    let is_published = |reference: &TableReference| tables::table(reference.table()).is_some();
-    Ok(references
-        .all(|reference| !is_published(&reference) || context.table_exist(reference).unwrap_or(false)))
+    let references = state.resolve_table_references(&statement)?;
+    Ok(references.iter().filter_map(|reference| tables::table(reference.table())).collect())
 }

@@ -8,6 +8,7 @@ use chrono::NaiveDate;
 use datafusion::prelude::{DataFrame, SessionContext};
 use serde::Serialize;
 
+use crate::audit::Scope;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::location::Location;
@@ -91,10 +92,11 @@ fn refuse_output_in_input(config: &Config) -> Result<()> {
 pub async fn check(config: &Config) -> Result<()> {
     let prepared = prepare(config).await?;
     Place::open(config.required_output()?, config.required_run_date()?)?.latest_commit().await?;
-    let mut sink = Discard;
+    let mut sink = Discard::default();
     let mut silent = crate::steps::Silent;
     let mut steps = Steps::new(&prepared.context, Mode::Explain, &mut silent, &mut sink);
-    pipeline::run(&mut steps, prepared.order_line, config).await
+    pipeline::run(&mut steps, prepared.order_line, config).await?;
+    Ok(())
 }
 
 /// Each stage's SQL with its parameters and plan; with `analyze` what its operators measured.
@@ -104,7 +106,7 @@ pub async fn check(config: &Config) -> Result<()> {
 pub async fn explain(config: &Config, analyze: bool, progress: &mut dyn Progress) -> Result<Vec<Explained>> {
     let prepared = prepare(config).await?;
     let mode = if analyze { Mode::Analyze } else { Mode::Explain };
-    let mut sink = Discard;
+    let mut sink = Discard::default();
     let mut steps = Steps::new(&prepared.context, mode, progress, &mut sink);
     pipeline::run(&mut steps, prepared.order_line, config).await?;
     Ok(steps.explained)
@@ -157,9 +159,13 @@ async fn compute(
     let Prepared { context, order_line, .. } = prepared;
     let mut stage = attempt.stage(config.required_output()?.rows_per_part);
     let mut steps = Steps::new(&context, Mode::Run, progress, &mut stage);
-    pipeline::run(&mut steps, order_line, config).await?;
-    let parameters = steps.parameters.clone();
-    audit::run(&context, &parameters).await?;
+    let groups = pipeline::run(&mut steps, order_line, config).await?;
+    audit::run(&context, &steps.parameters, Scope::Ungrouped).await?;
+    for mined in groups {
+        steps.enter(mined.group.clone())?;
+        let audited = audit::run(&context, &mined.parameters, Scope::Grouped).await;
+        audited.map_err(|error| mined.group.blame(error))?;
+    }
     if options.dry_run {
         let commit = attempt.would_commit(&stage.tables);
         attempt.discard().await?;

@@ -76,10 +76,10 @@ async fn register_published(context: &SessionContext, config: &Config) -> Result
     let Some((place, commit)) = published(&place, config.run_date).await? else { return Ok(None) };
     place.register(context);
     for (name, objects) in &commit.tables {
-        let Some(table) = tables::table(name) else { continue };
+        let Some(table) = tables::table(name).map(|table| table.led_by(&objects.groups)) else { continue };
         let urls =
             objects.parts.iter().map(|part| place.url_of(&part.published)).collect::<Result<Vec<_>>>()?;
-        context.register_table(name.as_str(), publish::relation(urls, table)?)?;
+        context.register_table(name.as_str(), publish::relation(urls, &table)?)?;
     }
     Ok(Some(place.run_date))
 }

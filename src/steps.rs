@@ -20,19 +20,23 @@ use futures::{StreamExt, TryStreamExt};
 use tokio::task::JoinSet;
 
 use crate::error::{Error, Result};
+use crate::group::Group;
 use crate::sql::{self, Bound, Parameters, SqlFile};
 use crate::tables::{self, Table};
 
 /// Where a table's rows go: to the stage of a publication, or nowhere.
 #[async_trait]
 pub trait Sink: Send {
-    /// Writes a table's rows and gives them back as a relation for the stages after it, with their number.
-    async fn write(
+    /// Adds rows to a table, behind those before, and tells their number.
+    async fn append(
         &mut self,
         context: &SessionContext,
-        table: &'static Table,
+        table: &Table,
         plan: Arc<dyn ExecutionPlan>,
-    ) -> Result<(Arc<dyn TableProvider>, u64)>;
+    ) -> Result<u64>;
+
+    /// Ends a table, and gives it back as a relation for the stages after it.
+    async fn finish(&mut self, context: &SessionContext, table: &Table) -> Result<Arc<dyn TableProvider>>;
 }
 
 /// How far to go with each file.
@@ -103,12 +107,16 @@ impl Rows {
 pub struct Steps<'a> {
     pub context: &'a SessionContext,
     pub parameters: Parameters,
+    /// What leads the rows of grouped tables.
+    pub group: Group,
     pub explained: Vec<Explained>,
     mode: Mode,
     progress: &'a mut dyn Progress,
     sink: &'a mut dyn Sink,
     /// The memory of rows kept between stages, by relation.
     kept: BTreeMap<&'static str, MemoryReservation>,
+    /// The tables that are finished.
+    finished: BTreeMap<&'static str, Arc<dyn TableProvider>>,
 }
 
 impl fmt::Debug for Steps<'_> {
@@ -130,11 +138,13 @@ impl<'a> Steps<'a> {
         Self {
             context,
             parameters: Parameters::default(),
+            group: Group::default(),
             explained: Vec::new(),
             mode,
             progress,
             sink,
             kept: BTreeMap::new(),
+            finished: BTreeMap::new(),
         }
     }
 
@@ -216,24 +226,68 @@ impl<'a> Steps<'a> {
     /// # Errors
     /// When it does not plan, run or write.
     pub async fn table(&mut self, name: &str) -> Result<u64> {
-        let (file, bound, plan) = self.plan(name).await?;
+        let rows = self.append(name).await?;
+        self.finish(name).await?;
+        Ok(rows)
+    }
+
+    /// Runs a file whose relation is a published table and adds its rows to that, led by the group under way.
+    ///
+    /// # Errors
+    /// When it does not plan, run or write.
+    pub async fn append(&mut self, name: &str) -> Result<u64> {
+        let table = self.published_table(name)?;
+        let file = sql::file(name)?;
+        let mut bound = sql::bind(self.context, file, &self.parameters).await?;
+        if table.is_grouped() {
+            bound.frame = self.group.lead(bound.frame)?;
+        }
+        let plan = bound.frame.clone().create_physical_plan().await.map_err(|error| file.blame(error))?;
         let started = self.begin(file);
-        let table =
-            tables::table(name).ok_or_else(|| Error::internal(format!("{name} is no published table")))?;
         let rows = if self.mode == Mode::Explain {
-            self.register(name, Arc::new(MemTable::try_new(table.schema(), vec![vec![]])?))?;
             0
         } else {
-            let (relation, rows) = self
-                .sink
-                .write(self.context, table, Arc::clone(&plan))
-                .await
-                .map_err(|error| file.blame(error))?;
-            self.register(name, relation)?;
-            rows
+            let appended = self.sink.append(self.context, &table, Arc::clone(&plan)).await;
+            appended.map_err(|error| file.blame(error))?
         };
         self.end(file, &bound, &plan, Some(rows), started);
         Ok(rows)
+    }
+
+    /// Ends a published table and registers it under its own name.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn finish(&mut self, name: &str) -> Result<()> {
+        let table = self.published_table(name)?;
+        let relation = if self.mode == Mode::Explain {
+            Arc::new(MemTable::try_new(table.schema(), vec![vec![]])?)
+        } else {
+            self.sink.finish(self.context, &table).await?
+        };
+        self.finished.insert(sql::file(name)?.name, Arc::clone(&relation));
+        self.register(name, relation)
+    }
+
+    /// Makes a group the one under way, and of each finished table that has groups registers its rows alone.
+    ///
+    /// # Errors
+    /// When the catalog refuses it.
+    pub fn enter(&mut self, group: Group) -> Result<()> {
+        self.group = group;
+        for (name, relation) in &self.finished {
+            if self.published_table(name)?.is_grouped() {
+                let rows = self.group.rows_of(self.context.read_table(Arc::clone(relation))?)?;
+                self.register(name, rows.into_view())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn published_table(&self, name: &str) -> Result<Table> {
+        let table =
+            tables::table(name).ok_or_else(|| Error::internal(format!("{name} is no published table")))?;
+        Ok(table.led_by(&self.group.columns))
     }
 
     async fn plan(&mut self, name: &str) -> Result<(&'static SqlFile, Bound, Arc<dyn ExecutionPlan>)> {
@@ -313,23 +367,29 @@ fn shortened(line: &str) -> String {
 }
 
 /// Counts rows and keeps them in memory: for `explain --analyze`, which publishes nothing.
-#[derive(Debug)]
-pub struct Discard;
+#[derive(Debug, Default)]
+pub struct Discard(BTreeMap<&'static str, Vec<RecordBatch>>);
 
 #[async_trait]
 impl Sink for Discard {
-    async fn write(
+    async fn append(
         &mut self,
         context: &SessionContext,
-        table: &'static Table,
+        table: &Table,
         plan: Arc<dyn ExecutionPlan>,
-    ) -> Result<(Arc<dyn TableProvider>, u64)> {
+    ) -> Result<u64> {
         let stream = execute_stream(plan, context.task_ctx())?;
         let batches: Vec<RecordBatch> = stream.try_collect().await?;
         let batches: Vec<RecordBatch> =
             batches.iter().map(|batch| with_schema(batch, &table.schema())).collect::<Result<_>>()?;
         let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
-        Ok((Arc::new(MemTable::try_new(table.schema(), vec![batches])?), rows))
+        self.0.entry(table.name).or_default().extend(batches);
+        Ok(rows)
+    }
+
+    async fn finish(&mut self, _context: &SessionContext, table: &Table) -> Result<Arc<dyn TableProvider>> {
+        let batches = self.0.remove(table.name).unwrap_or_default();
+        Ok(Arc::new(MemTable::try_new(table.schema(), vec![batches])?))
     }
 }
 

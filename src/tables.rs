@@ -3,16 +3,62 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use serde::{Deserialize, Serialize};
 
-/// A published table. Rows stand in the order that its SQL file ends with.
-#[derive(Debug, Clone, Copy)]
+/// A published table. Rows stand in the order of its groups, then in the one that its SQL file ends with.
+#[derive(Debug, Clone)]
 pub struct Table {
     pub name: &'static str,
     /// What `--select` must name for it to be published; `None` for always.
     pub selection: Option<&'static str>,
-    /// The columns that tell its rows apart: a table in several parts is split by their hash.
-    pub key: &'static [&'static str],
+    /// What `rules.by` leads it with.
+    pub groups: Vec<GroupColumn>,
+    /// The columns that tell the rows of a group apart.
+    key: &'static [&'static str],
     columns: &'static [(&'static str, Column)],
+}
+
+/// A column of the groups that baskets are mined in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupColumn {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub group_type: GroupType,
+}
+
+/// The type of a group column; null is a group, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GroupType {
+    String,
+    Int64,
+    Date,
+    Boolean,
+}
+
+impl GroupType {
+    /// The type for values of another; none where those make no groups.
+    #[must_use]
+    pub fn of(given: &DataType) -> Option<Self> {
+        match given {
+            DataType::Boolean => Some(Self::Boolean),
+            DataType::Date32 | DataType::Date64 => Some(Self::Date),
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => Some(Self::String),
+            DataType::Dictionary(_, values) => Self::of(values),
+            whole if whole.is_integer() && *whole != DataType::UInt64 => Some(Self::Int64),
+            _ => None,
+        }
+    }
+
+    #[must_use]
+    pub fn data_type(self) -> DataType {
+        match self {
+            Self::String => DataType::Utf8,
+            Self::Int64 => DataType::Int64,
+            Self::Date => DataType::Date32,
+            Self::Boolean => DataType::Boolean,
+        }
+    }
 }
 
 /// A column's type, and whether it may be null.
@@ -32,10 +78,11 @@ enum Column {
 
 use Column::{Count, Date, Flag, Int, MaybeReal, Money, Real, Text, Texts};
 
-pub const TABLES: &[Table] = &[
+pub static TABLES: &[Table] = &[
     Table {
         name: "customer_rfm",
         selection: Some("rfm"),
+        groups: Vec::new(),
         key: &["customer_id"],
         columns: &[
             ("customer_id", Text),
@@ -63,6 +110,7 @@ pub const TABLES: &[Table] = &[
     Table {
         name: "rfm_segments",
         selection: Some("rfm"),
+        groups: Vec::new(),
         key: &["segment"],
         columns: &[
             ("segment", Text),
@@ -79,6 +127,7 @@ pub const TABLES: &[Table] = &[
     Table {
         name: "rfm_thresholds",
         selection: Some("rfm"),
+        groups: Vec::new(),
         key: &["dimension", "score"],
         columns: &[
             ("dimension", Text),
@@ -91,12 +140,14 @@ pub const TABLES: &[Table] = &[
     Table {
         name: "frequent_itemsets",
         selection: Some("itemsets"),
+        groups: Vec::new(),
         key: &["itemset"],
         columns: &[("itemset", Texts), ("length", Int), ("support_count", Count), ("support", Real)],
     },
     Table {
         name: "association_rules",
         selection: Some("rules"),
+        groups: Vec::new(),
         key: &["rule_id"],
         columns: &[
             ("rule_id", Text),
@@ -133,12 +184,14 @@ pub const TABLES: &[Table] = &[
     Table {
         name: "rule_items",
         selection: Some("rules"),
+        groups: Vec::new(),
         key: &["item_id", "side", "rule_id"],
         columns: &[("item_id", Text), ("side", Text), ("rule_id", Text)],
     },
     Table {
         name: "run_summary",
         selection: None,
+        groups: Vec::new(),
         key: &["stage", "measure"],
         columns: &[("stage", Text), ("measure", Text), ("value", Count)],
     },
@@ -151,8 +204,34 @@ pub fn table(name: &str) -> Option<&'static Table> {
 }
 
 impl Table {
+    /// Whether `rules.by` leads it with columns.
+    #[must_use]
+    pub fn is_grouped(&self) -> bool {
+        matches!(self.selection, Some("itemsets" | "rules"))
+    }
+
+    /// The table as `rules.by` makes it.
+    #[must_use]
+    pub fn led_by(&self, groups: &[GroupColumn]) -> Self {
+        let groups = if self.is_grouped() { groups.to_vec() } else { Vec::new() };
+        Self { groups, ..self.clone() }
+    }
+
+    /// The columns that tell its rows apart: a table in several parts is split by their hash.
+    pub fn key(&self) -> impl Iterator<Item = &str> + '_ {
+        self.groups.iter().map(|group| group.name.as_str()).chain(self.key.iter().copied())
+    }
+
+    /// Whether it has a column of that name beside its groups.
+    #[must_use]
+    pub fn has_column(&self, name: &str) -> bool {
+        self.columns.iter().any(|(column, _)| *column == name)
+    }
+
     #[must_use]
     pub fn schema(&self) -> SchemaRef {
+        let groups =
+            self.groups.iter().map(|group| Field::new(&group.name, group.group_type.data_type(), true));
         let fields = self.columns.iter().map(|(name, column)| {
             let (data_type, nullable) = match column {
                 Text => (DataType::Utf8, false),
@@ -167,6 +246,6 @@ impl Table {
             };
             Field::new(*name, data_type, nullable)
         });
-        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+        Arc::new(Schema::new(groups.chain(fields).collect::<Vec<_>>()))
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::prelude::SessionContext;
-use regulars::audit;
+use regulars::audit::{self, Scope};
 use regulars::config::{Arguments, Config};
 use regulars::error::ErrorKind;
 use regulars::query;
@@ -108,7 +108,11 @@ async fn session(arguments: &Arguments) -> SessionContext {
 async fn audits_pass_what_the_job_makes() {
     let bench = Bench::new();
     let (arguments, parameters) = published(&bench).await;
-    let audits = audit::run(&session(&arguments).await, &parameters).await.unwrap();
+    let context = session(&arguments).await;
+    let mut audits = 0;
+    for scope in [Scope::Ungrouped, Scope::Grouped] {
+        audits += audit::run(&context, &parameters, scope).await.unwrap();
+    }
     assert_eq!(audits, sql::files_of("audit").count());
 }
 
@@ -125,7 +129,9 @@ async fn every_audit_finds_its_fault() {
         let frame = sql::bind(&context, sql::file(name).unwrap(), &parameters).await.unwrap().frame;
         let rows: usize = frame.collect().await.unwrap().iter().map(RecordBatch::num_rows).sum();
         assert!(rows > 0, "{name} does not see {fault}");
-        let error = audit::run(&context, &parameters).await.unwrap_err();
+        let is_grouped = regulars::tables::table(table).unwrap().is_grouped();
+        let scope = if is_grouped { Scope::Grouped } else { Scope::Ungrouped };
+        let error = audit::run(&context, &parameters, scope).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Audit);
         assert!(error.to_string().contains("nothing was published: the audit "), "{error}");
     }

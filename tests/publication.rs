@@ -65,7 +65,8 @@ async fn staged(attempt: &Attempt, name: &str, value: i64) -> BTreeMap<String, T
     };
     let plan = context.sql(&rows).await.unwrap().create_physical_plan().await.unwrap();
     let mut stage = attempt.stage(1000);
-    stage.write(&context, table(name).unwrap(), plan).await.unwrap();
+    stage.append(&context, table(name).unwrap(), plan).await.unwrap();
+    stage.finish(&context, table(name).unwrap()).await.unwrap();
     stage.tables
 }
 
@@ -242,7 +243,8 @@ async fn a_large_part_is_uploaded_in_pieces() {
                     (SELECT unnest(range(0, 300000)) AS i)";
         let plan = context.sql(rows).await.unwrap().create_physical_plan().await.unwrap();
         let mut stage = attempt.stage(1_000_000);
-        stage.write(&context, table("run_summary").unwrap(), plan).await.unwrap();
+        stage.append(&context, table("run_summary").unwrap(), plan).await.unwrap();
+        stage.finish(&context, table("run_summary").unwrap()).await.unwrap();
         assert!(stage.tables["run_summary"].bytes() > 10 << 20, "{}", stage.tables["run_summary"].bytes());
         let Published::Now(commit) = attempt.publish(stage.tables, 0).await.unwrap() else { panic!("not published") };
         let part = &commit.tables["run_summary"].parts[0];

@@ -1,7 +1,8 @@
 -- Each order line as read, with the reason why it is left out, if any: the first that applies, in the order below.
 --
 -- Grain:      an order line (with duplicates = 'drop': a distinct line and how many copies of it there are)
--- Inputs:     order_line (registered from the source: our columns, typed, beside the verdicts of the user's predicates)
+-- Inputs:     order_line (registered from the source: our columns, typed, beside the verdicts of the user's predicates and what
+--             rules.by says of a line, group_key)
 -- Parameters: $run_end   timestamp, the first moment after the run date; null where dates are not mapped
 --             $returns   'exclude', 'net' or 'keep'
 --             $unpriced  'keep' or 'exclude'
@@ -11,6 +12,7 @@ SELECT
     customer_id,
     order_ts,
     amount,
+    group_key,
     copies,
     is_return AND $returns = 'net' AS is_refund,
     CASE

@@ -9,6 +9,7 @@ SELECT
     customer_id,
     order_ts,
     amount,
-    is_refund
+    is_refund,
+    group_key
 FROM checked_line
 WHERE left_out_as IS NULL OR NOT CAST($some_left_out AS BOOLEAN)

@@ -9,7 +9,8 @@
 --             bonferroni  m p(i)
 --             holm        the largest (m - j + 1) p(j) for j up to i
 --             bh          the least m p(j) / j for j from i on
---             each at most 1. In the order of the logarithm: tails that are 0 as a double still have their places.
+--             each at most 1, in the order of the logarithm: tails that are 0 as a double still have their places. Factors are
+--             worked out before they meet a p-value: at least 1, they leave it no smaller.
 WITH ranked AS (
     SELECT
         *,
@@ -32,8 +33,11 @@ bounded AS (
                     )
             WHEN 'bh'
                 THEN
-                    fishers_exact_p * CAST($rules_tested AS DOUBLE)
-                    / CAST(CAST($rules_measured AS BIGINT) - from_the_largest + 1 AS DOUBLE)
+                    fishers_exact_p
+                    * (
+                        CAST($rules_tested AS DOUBLE)
+                        / CAST(CAST($rules_measured AS BIGINT) - from_the_largest + 1 AS DOUBLE)
+                    )
         END AS bound
     FROM ranked
 )

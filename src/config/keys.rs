@@ -85,6 +85,8 @@ keys! {
     "rules.items", TextOrList, None, "the items to mine: a list, or a SQL predicate on item_id";
     "rules.antecedents", TextOrList, None, "the items that may stand in an antecedent, likewise";
     "rules.consequents", TextOrList, None, "the items that may stand in a consequent, likewise";
+    "rules.by", TextList, Some("[]"), "columns or expressions of the lines, or segment, loyalty_group or another of customer_rfm: baskets are mined for each of their values apart";
+    "rules.max_groups", Integer, Some("1000"), "groups of rules.by; more is an error";
     "rules.where", Text, None, "a SQL predicate on the measures of a rule";
     "rules.redundant", Text, Some("\"keep\""), "keep or drop rules when a more general one has at least their confidence";
     "rules.top", Integer, Some("0"), "publish so many rules, the first by top_by; 0 for all";

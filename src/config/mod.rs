@@ -119,6 +119,9 @@ pub struct Rules {
     pub items: Items,
     pub antecedents: Items,
     pub consequents: Items,
+    /// What baskets are grouped by, to be mined apart.
+    pub by: Vec<GroupBy>,
+    pub max_groups: u64,
     /// `rules.where`.
     pub predicate: Option<String>,
     pub drop_redundant: bool,
@@ -147,6 +150,19 @@ pub enum Items {
     /// A SQL predicate on `item_id`.
     Predicate(String),
 }
+
+/// What baskets are grouped by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum GroupBy {
+    /// A column of the lines as read, or `expression AS name` over them.
+    Line(String),
+    /// A column of this run's `customer_rfm`.
+    Customer(String),
+}
+
+/// The columns of `customer_rfm` that have few values.
+pub const CUSTOMER_GROUPS: &[&str] =
+    &["segment", "loyalty_group", "rfm_cell", "recency_score", "frequency_score", "monetary_score"];
 
 /// How itemsets are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,8 @@ use datafusion::sql::parser::DFParserBuilder;
 
 use super::settings::Settings;
 use super::{
-    Algorithm, Clean, Columns, Engine, Format, Input, Items, MinSupport, Output, Rfm, Rules, Select, Target,
+    Algorithm, CUSTOMER_GROUPS, Clean, Columns, Engine, Format, GroupBy, Input, Items, MinSupport, Output,
+    Rfm, Rules, Select, Target,
 };
 use crate::error::{Error, Result};
 
@@ -238,6 +239,8 @@ impl Rules {
             items: items(settings, "rules.items")?,
             antecedents: items(settings, "rules.antecedents")?,
             consequents: items(settings, "rules.consequents")?,
+            by: group_by(settings, select)?,
+            max_groups: usize_in(settings, "rules.max_groups", 1)? as u64,
             predicate,
             drop_redundant: one_of(settings, "rules.redundant", &["keep", "drop"])? == "drop",
             top: usize_in(settings, "rules.top", 0)?,
@@ -262,6 +265,23 @@ fn items(settings: &Settings, key: &str) -> Result<Items> {
     let Some(predicate) = settings.text(key) else { return Ok(Items::All) };
     check_syntax(settings, key)?;
     Ok(Items::Predicate(predicate))
+}
+
+fn group_by(settings: &Settings, select: Select) -> Result<Vec<GroupBy>> {
+    let entry = |text: String| {
+        if !CUSTOMER_GROUPS.contains(&text.as_str()) {
+            return Ok(GroupBy::Line(text));
+        }
+        if select.rfm {
+            return Ok(GroupBy::Customer(text));
+        }
+        let message = format!(
+            "names {text} of this run's customer_rfm, so --select must name rfm, too; the input's column of that name is \
+             \"{text}\", in double quotes"
+        );
+        Err(settings.error("rules.by", &message))
+    };
+    settings.list("rules.by").unwrap_or_default().into_iter().map(entry).collect()
 }
 
 impl Output {

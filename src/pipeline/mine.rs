@@ -10,9 +10,9 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::metrics::Time;
 use datafusion::physical_plan::repartition::BatchPartitioner;
 
-use super::{Counts, allowed_items, rows_of};
+use super::{Counts, add, rows_of};
 use crate::config::{Algorithm, Rules, Target};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::steps::{Rows, Steps};
 use crate::udaf::{Candidates, too_many_itemsets};
 
@@ -23,9 +23,15 @@ const GROUPS_OF_FEW_BASKETS: usize = 8;
 const GROUPS_OF_MANY_BASKETS: usize = 2;
 const MANY_BASKETS: usize = 1_000_000;
 
-/// Aggregates baskets, finds the frequent itemsets and registers them as `itemset_support`.
-pub(super) async fn mine(steps: &mut Steps<'_>, rules: &Rules, counts: &mut Counts) -> Result<()> {
-    let basket_count = steps.rows("basket_count").await?.single_count();
+/// Finds the frequent itemsets of some baskets and registers them as `itemset_support`.
+pub(super) async fn mine(
+    steps: &mut Steps<'_>,
+    rules: &Rules,
+    basket_count: i64,
+    baskets: &Rows,
+    counts: &mut Counts,
+) -> Result<()> {
+    steps.register_rows("basket", baskets)?;
     steps.parameters.set("basket_count", basket_count);
     steps.parameters.set("min_support_count", rules.min_support.count_of(basket_count));
     let mined = mined_length(rules);
@@ -34,39 +40,28 @@ pub(super) async fn mine(steps: &mut Steps<'_>, rules: &Rules, counts: &mut Coun
     steps.parameters.set("longest_itemset", i64::try_from(longest).unwrap_or(i64::MAX));
     steps.parameters.set("min_length", i64::try_from(rules.min_length).unwrap_or(i64::MAX));
     steps.parameters.set("max_itemsets", i64::try_from(rules.max_itemsets).unwrap_or(i64::MAX));
-    counts.insert(("rules", "baskets".to_owned()), basket_count);
+    add(counts, "baskets", basket_count);
 
-    steps.view("item_line").await?;
-    let lines = steps.context.table("item_line").await?;
-    let wanted = allowed_items(&lines, &rules.items, "rules.items")?;
-    steps.register("wanted_item", lines.filter(wanted)?.into_view())?;
-    let items = steps.rows("item").await?;
-    if items.count() > u32::MAX as usize {
-        return Err(Error::new(
-            ErrorKind::Limit,
-            "there are more items than item codes; raise rules.min_support",
-        ));
-    }
-    let baskets = steps.rows("basket").await?;
     steps.rows("item_count").await?;
     match rules.algorithm {
-        Algorithm::FpGrowth => grow(steps, &baskets).await?,
+        Algorithm::FpGrowth => grow(steps, baskets).await?,
         Algorithm::Apriori => level_by_level(steps, rules).await?,
     }
-    let itemsets = steps.rows("itemset_support").await?.count() as u64;
+    let itemsets = steps.rows("itemset_support").await?.count() as i64;
+    add(counts, "itemsets", itemsets);
     let by_length = lengths(&steps.rows("itemset_length").await?);
-    if itemsets > rules.max_itemsets {
+    let so_far = counts.get(&("rules", "itemsets".to_owned())).copied().unwrap_or_default();
+    if so_far.unsigned_abs() > rules.max_itemsets {
         return Err(too_many_itemsets(rules.max_itemsets, &by_length));
     }
-    counts.insert(("rules", "itemsets".to_owned()), itemsets as i64);
-    counts.insert(("rules", "frequent_items".to_owned()), 0);
+    add(counts, "frequent_items", 0);
     for (length, itemsets) in by_length {
         if length > longest {
             continue;
         }
         let measure =
             if length == 1 { "frequent_items".to_owned() } else { format!("itemsets_of_length_{length}") };
-        counts.insert(("rules", measure), itemsets as i64);
+        add(counts, &measure, itemsets as i64);
     }
     register_wanted(steps, rules.target).await
 }

@@ -1,4 +1,5 @@
-//! The order of the stages: clean, score customers; itemsets are found in [`mine`], their rules in [`rules`].
+//! The order of the stages: clean, score customers; baskets are grouped in [`groups`], itemsets found in [`mine`], their
+//! rules in [`rules`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,35 +15,88 @@ use datafusion::scalar::ScalarValue;
 
 use crate::config::{Config, Items, Rfm};
 use crate::error::{Error, ErrorKind, Result};
+use crate::group::Group;
+use crate::sql::Parameters;
 use crate::steps::{Rows, Steps};
 
+mod groups;
 mod mine;
 mod rules;
 
 /// What the stages counted: the rows of `run_summary` by stage and measure.
 type Counts = BTreeMap<(&'static str, String), i64>;
 
+/// A group whose itemsets and rules are written, and the values that they were found with.
+#[derive(Debug, Clone)]
+pub struct MinedGroup {
+    pub group: Group,
+    pub parameters: Parameters,
+}
+
 /// Runs every stage up to the tables; the audits come after.
 ///
 /// # Errors
 /// When no line is left, a value cannot be used, a limit is passed, or the engine fails.
-pub async fn run(steps: &mut Steps<'_>, order_line: DataFrame, config: &Config) -> Result<()> {
+pub async fn run(steps: &mut Steps<'_>, order_line: DataFrame, config: &Config) -> Result<Vec<MinedGroup>> {
     let run_date = config.required_run_date()?;
     let mut counts = Counts::new();
     clean(steps, order_line, config, run_date, &mut counts).await?;
     if config.select.rfm {
         score_customers(steps, &config.rfm, run_date, &mut counts).await?;
     }
-    if config.select.itemsets {
-        mine::mine(steps, &config.rules, &mut counts).await?;
-        steps.table("frequent_itemsets").await?;
-    }
-    if config.select.rules {
-        rules::score_rules(steps, &config.rules, &mut counts).await?;
-    }
+    let groups =
+        if config.select.itemsets { mine_groups(steps, config, &mut counts).await? } else { Vec::new() };
     steps.register_rows("stage_count", &count_rows(&counts)?)?;
     steps.table("run_summary").await?;
+    Ok(groups)
+}
+
+/// Mines the baskets of each group and writes its itemsets and rules, one group after the other.
+async fn mine_groups(steps: &mut Steps<'_>, config: &Config, counts: &mut Counts) -> Result<Vec<MinedGroup>> {
+    let baskets = groups::baskets(steps, &config.rules).await?;
+    if !config.rules.by.is_empty() {
+        add(counts, "groups", baskets.groups.len() as i64);
+    }
+    let mut mined = Vec::with_capacity(baskets.groups.len());
+    for (number, members) in baskets.groups.iter().enumerate() {
+        steps.group = members.group.clone();
+        let rows = baskets.of(number)?;
+        mine_group(steps, config, members.basket_count, &rows, counts)
+            .await
+            .map_err(|error| members.group.blame(error))?;
+        mined.push(MinedGroup { group: members.group.clone(), parameters: steps.parameters.clone() });
+    }
+    steps.finish("frequent_itemsets").await?;
+    if config.select.rules {
+        steps.finish("association_rules").await?;
+        for group in &mined {
+            steps.enter(group.group.clone())?;
+            steps.append("rule_items").await?;
+        }
+        steps.finish("rule_items").await?;
+    }
+    Ok(mined)
+}
+
+async fn mine_group(
+    steps: &mut Steps<'_>,
+    config: &Config,
+    basket_count: i64,
+    baskets: &Rows,
+    counts: &mut Counts,
+) -> Result<()> {
+    mine::mine(steps, &config.rules, basket_count, baskets, counts).await?;
+    steps.append("frequent_itemsets").await?;
+    if config.select.rules {
+        rules::score_rules(steps, &config.rules, counts).await?;
+    }
     Ok(())
+}
+
+/// Adds what one group counted to what all have.
+fn add(counts: &mut Counts, measure: &str, count: i64) {
+    let sum = counts.entry(("rules", measure.to_owned())).or_default();
+    *sum = sum.saturating_add(count);
 }
 
 /// Source and clean: `line` is what all later stages read.
@@ -58,7 +112,8 @@ async fn clean(
     steps.parameters.set("returns", config.clean.returns.as_str());
     steps.parameters.set("unpriced", config.clean.unpriced.as_str());
     steps.view("checked_line").await?;
-    steps.parameters.set("with_baskets", config.select.itemsets);
+    let with_baskets = config.select.itemsets && config.rules.by.is_empty();
+    steps.parameters.set("with_baskets", with_baskets);
     steps.rows("line_tally").await?;
     let lines = steps.rows("line_count").await?;
     for batch in &lines.batches {

@@ -5,7 +5,7 @@ use datafusion::arrow::datatypes::Int64Type;
 use datafusion::logical_expr::{SortExpr, col, ident, not};
 use datafusion::prelude::DataFrame;
 
-use super::{Counts, allowed_items, user_predicate};
+use super::{Counts, add, allowed_items, user_predicate};
 use crate::config::{Items, Rules};
 use crate::error::{Error, ErrorKind, Result};
 use crate::steps::{Rows, Steps};
@@ -17,29 +17,27 @@ pub(super) async fn score_rules(steps: &mut Steps<'_>, rules: &Rules, counts: &m
     steps.rows("itemset_index").await?;
     register_sides(steps, rules).await?;
     let tested = rules_tested(&steps.rows("rule_space").await?, rules.max_consequent_length);
-    counts.insert(("rules", "rules_tested".to_owned()), tested);
+    add(counts, "rules_tested", tested);
 
     confident_rules(steps, rules).await?;
     steps.view("measured_rule").await?;
     let measured = adjust(steps, rules, tested).await?;
     let kept = wanted(measured, rules)?;
     steps.register("kept_rule", kept.into_view())?;
-    if tested.unsigned_abs() > rules.max_rules {
-        let found = steps.rows("rule_count").await?.single_count();
+    let before = counts.get(&("rules", "rules_kept".to_owned())).copied().unwrap_or_default();
+    if before.saturating_add(tested).unsigned_abs() > rules.max_rules {
+        let found = steps.rows("rule_count").await?.single_count() + before;
         if found.unsigned_abs() > rules.max_rules {
-            return Err(Error::new(
-                ErrorKind::Limit,
-                format!(
-                    "there are {found} rules of {tested} tested, more than rules.max_rules = {}; raise it, or \
-                     rules.min_confidence or rules.min_lift",
-                    rules.max_rules
-                ),
-            ));
+            let message = format!(
+                "there are {found} rules of {tested} tested, more than rules.max_rules = {}; raise it, or \
+                 rules.min_confidence or rules.min_lift",
+                rules.max_rules
+            );
+            return Err(Error::new(ErrorKind::Limit, message));
         }
     }
-    let kept = steps.table("association_rules").await?;
-    counts.insert(("rules", "rules_kept".to_owned()), kept as i64);
-    steps.table("rule_items").await?;
+    let kept = steps.append("association_rules").await?;
+    add(counts, "rules_kept", kept as i64);
     Ok(())
 }
 

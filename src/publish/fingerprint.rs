@@ -7,7 +7,7 @@ use datafusion::object_store::ObjectMeta;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::config::{Config, Input, Rules};
+use crate::config::{Config, GroupBy, Input, Rules};
 use crate::error::{Error, Result};
 use crate::location::Location;
 
@@ -35,11 +35,14 @@ pub fn fingerprints(config: &Config, files: &[ObjectMeta]) -> Result<BTreeMap<St
     if config.select.rules {
         names.push("itemsets");
     }
+    // itemsets and rules depend on the customers' scores where they are grouped by them
+    let by_customers = config.rules.by.iter().any(|by| matches!(by, GroupBy::Customer(_)));
+    let customers = by_customers.then_some(&config.rfm);
     for name in names {
         let parameters = match name {
             "rfm" => serde_json::to_value(&config.rfm),
-            "itemsets" => serde_json::to_value(itemset_parameters(&config.rules)),
-            _ => serde_json::to_value(&config.rules),
+            "itemsets" => serde_json::to_value((itemset_parameters(&config.rules), customers)),
+            _ => serde_json::to_value((&config.rules, customers)),
         };
         let material = Material {
             version: env!("CARGO_PKG_VERSION"),
@@ -63,7 +66,9 @@ pub fn fingerprints(config: &Config, files: &[ObjectMeta]) -> Result<BTreeMap<St
 
 /// What decides the itemsets, of all that decides the rules.
 fn itemset_parameters(rules: &Rules) -> impl Serialize {
-    (rules.min_support, rules.max_length, rules.max_itemsets)
+    let lengths = (rules.min_length, rules.max_length);
+    let limits = (rules.max_itemsets, rules.max_groups);
+    (rules.min_support, lengths, limits, rules.target, rules.items.clone(), rules.by.clone())
 }
 
 fn unwritable(error: serde_json::Error) -> Error {

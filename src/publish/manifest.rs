@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::tables::GroupColumn;
+
 /// A commit; also, once it is promoted, the manifest of what is published for its run date.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commit {
@@ -26,6 +28,9 @@ pub struct Commit {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableObjects {
     pub rows: u64,
+    /// The columns that `rules.by` led it with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupColumn>,
     pub parts: Vec<Part>,
 }
 

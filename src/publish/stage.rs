@@ -1,6 +1,7 @@
 //! The stage: tables written as Parquet where no reader looks, with the same bytes for the same rows.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -46,13 +47,15 @@ pub struct Stage {
     place: Place,
     attempt: String,
     rows_per_part: usize,
+    /// Tables that are being written.
+    open: BTreeMap<&'static str, PartWriter>,
     pub tables: BTreeMap<String, TableObjects>,
 }
 
 impl Stage {
     #[must_use]
     pub fn new(place: Place, attempt: String, rows_per_part: usize) -> Self {
-        Self { place, attempt, rows_per_part, tables: BTreeMap::new() }
+        Self { place, attempt, rows_per_part, open: BTreeMap::new(), tables: BTreeMap::new() }
     }
 
     /// Begins one object.
@@ -114,7 +117,7 @@ impl Stage {
         let path = writer.staged.clone();
         let written = writer.finish().await?;
         let part = self.part(table, 0, &path, &written);
-        Ok(Some(TableObjects { rows: written.rows, parts: vec![part] }))
+        Ok(Some(TableObjects { rows: written.rows, groups: Vec::new(), parts: vec![part] }))
     }
 
     /// The rows of a small staged table.
@@ -132,9 +135,9 @@ impl Stage {
     /// Splits a table that has grown too large for one part: by a hash of the key, into a number of parts that depends on
     /// its rows alone, each in the table's order.
     async fn split(
-        &self,
+        &mut self,
         context: &SessionContext,
-        table: &'static Table,
+        table: &Table,
         whole: &Path,
         rows: u64,
     ) -> Result<Vec<Part>> {
@@ -160,7 +163,8 @@ impl Stage {
         let mut written = Vec::with_capacity(parts);
         for (number, writer) in writers.into_iter().enumerate() {
             let staged = writer.staged.clone();
-            written.push(self.part(table, number, &staged, &writer.finish().await?));
+            let finished = writer.finish().await?;
+            written.push(self.part(table, number, &staged, &finished));
         }
         delete(self.place.store.as_ref(), whole).await?;
         Ok(written)
@@ -169,17 +173,31 @@ impl Stage {
 
 #[async_trait]
 impl Sink for Stage {
-    async fn write(
+    async fn append(
         &mut self,
         context: &SessionContext,
-        table: &'static Table,
+        table: &Table,
         plan: Arc<dyn ExecutionPlan>,
-    ) -> Result<(Arc<dyn TableProvider>, u64)> {
-        let mut writer = self.open_part(table, 0)?;
+    ) -> Result<u64> {
+        let mut writer = match self.open.remove(table.name) {
+            Some(writer) => writer,
+            None => self.open_part(table, 0)?,
+        };
+        let before = writer.rows;
         let mut stream = execute_stream(plan, context.task_ctx())?;
         while let Some(batch) = stream.next().await {
             writer.write(&with_schema(&batch?, &table.schema())?).await?;
         }
+        let appended = writer.rows - before;
+        self.open.insert(table.name, writer);
+        Ok(appended)
+    }
+
+    async fn finish(&mut self, context: &SessionContext, table: &Table) -> Result<Arc<dyn TableProvider>> {
+        let writer = match self.open.remove(table.name) {
+            Some(writer) => writer,
+            None => self.open_part(table, 0)?,
+        };
         let staged = writer.staged.clone();
         let written = writer.finish().await?;
         let rows = written.rows;
@@ -189,8 +207,9 @@ impl Sink for Stage {
             vec![self.part(table, 0, &staged, &written)]
         };
         let relation = self.relation(context, table, &parts)?;
-        self.tables.insert(table.name.to_owned(), TableObjects { rows, parts });
-        Ok((relation, rows))
+        let groups = table.groups.clone();
+        self.tables.insert(table.name.to_owned(), TableObjects { rows, groups, parts });
+        Ok(relation)
     }
 }
 
@@ -208,7 +227,7 @@ pub fn relation(urls: Vec<ListingTableUrl>, table: &Table) -> Result<Arc<dyn Tab
 
 /// For each part the rows whose key hashes to it.
 fn rows_by_part(batch: &RecordBatch, table: &Table, parts: usize) -> Result<Vec<Vec<u64>>> {
-    let keys: Vec<_> = table.key.iter().filter_map(|name| batch.column_by_name(name).cloned()).collect();
+    let keys: Vec<_> = table.key().filter_map(|name| batch.column_by_name(name).cloned()).collect();
     let fields = keys.iter().map(|key| SortField::new(key.data_type().clone())).collect();
     let encoded = RowConverter::new(fields)?.convert_columns(&keys)?;
     let mut by_part = vec![Vec::new(); parts];
@@ -227,6 +246,15 @@ struct PartWriter {
     coalescer: BatchCoalescer,
     progress: Arc<Mutex<(Sha256, u64)>>,
     rows: u64,
+}
+
+impl fmt::Debug for PartWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PartWriter")
+            .field("staged", &self.staged)
+            .field("rows", &self.rows)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What was written to a part.

@@ -3,7 +3,7 @@
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DataFusionError};
-use datafusion::functions::expr_fn::coalesce;
+use datafusion::functions::expr_fn::{coalesce, named_struct};
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{Expr, ExprSchemable, cast, ident, lit, try_cast, when};
 use datafusion::prelude::DataFrame;
@@ -11,8 +11,9 @@ use datafusion::scalar::ScalarValue;
 
 use super::Source;
 use super::cast::{self, Cast, FACTOR, ID, MONEY, TIME};
-use crate::config::{Config, Input, Select};
+use crate::config::{Config, GroupBy, Input, Select};
 use crate::error::{Error, ErrorKind, Result};
+use crate::tables::GroupType;
 
 /// How many copies of a line there are, before it has its own name among ours.
 const COPIES: &str = "copies of the line";
@@ -36,6 +37,7 @@ pub fn order_line(source: &Source, config: &Config) -> Result<DataFrame> {
     };
     let mut columns = mapping.columns(input, config.select, config.clean.unpriced == "exclude")?;
     columns.extend([
+        mapping.group_key(&config.rules.by)?.alias("group_key"),
         ident(COPIES).alias("copies"),
         passes_filter.alias("passes_filter"),
         mapping.first_failing(|failing| lit(failing.column))?.alias("invalid_column"),
@@ -200,6 +202,39 @@ impl Mapping<'_> {
                 .with("key", key)
                 .with("value", text)),
         }
+    }
+
+    /// What `rules.by` says of a line, as a struct; null where it says nothing of lines.
+    fn group_key(&self, by: &[GroupBy]) -> Result<Expr> {
+        let mut fields = Vec::new();
+        for by in by {
+            if let GroupBy::Line(text) = by {
+                let (name, value) = self.group_column(text)?;
+                fields.extend([lit(name), value]);
+            }
+        }
+        if fields.is_empty() { null(&DataType::Boolean) } else { Ok(named_struct(fields)) }
+    }
+
+    /// A group column's name and its value of a line, of a type that groups have.
+    fn group_column(&self, text: &str) -> Result<(String, Expr)> {
+        let wrong = |message: &str| {
+            Error::config(format!("rules.by {message}")).with("key", "rules.by").with("value", text)
+        };
+        let (name, value) = if self.raw.has_column_with_unqualified_name(text) {
+            (text.to_owned(), self.column(text)?)
+        } else {
+            match self.expression(text, "rules.by")? {
+                Expr::Alias(alias) => (alias.name, *alias.expr),
+                Expr::Column(column) => (column.name.clone(), Expr::Column(column)),
+                _ => return Err(wrong("needs a name for an expression: write it with AS and a name")),
+            }
+        };
+        let from = value.get_type(self.lines.schema())?;
+        let group_type = GroupType::of(&from).ok_or_else(|| {
+            wrong(&format!("must be a string, a whole number, a date or a truth value, not {from}; cast it"))
+        })?;
+        Ok((name, cast(value, group_type.data_type())))
     }
 
     /// One line's expression over the columns: no aggregates, no subqueries.

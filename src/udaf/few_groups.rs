@@ -1,10 +1,9 @@
 //! Grouped aggregation for aggregates whose groups are few and large: a state a group.
 
-use std::collections::BTreeSet;
 use std::fmt::Debug;
 
-use datafusion::arrow::array::{ArrayRef, BooleanArray};
-use datafusion::arrow::compute::filter;
+use datafusion::arrow::array::{ArrayRef, BooleanArray, UInt32Array};
+use datafusion::arrow::compute::{filter, take};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::logical_expr::function::AccumulatorArgs;
@@ -98,11 +97,12 @@ impl<S: GroupState> GroupsAccumulator for FewGroups<S> {
                 self.groups[first].update(&filter(&values[0], &rows)?)
             };
         }
-        let present: BTreeSet<usize> = group_indices.iter().copied().collect();
-        for group in present {
-            let rows =
-                group_indices.iter().enumerate().map(|(row, other)| Some(*other == group && let_in(row)));
-            self.groups[group].update(&filter(&values[0], &rows.collect())?)?;
+        let mut rows: Vec<u32> =
+            (0..group_indices.len()).filter(|row| let_in(*row)).map(|row| row as u32).collect();
+        rows.sort_by_key(|row| group_indices[*row as usize]);
+        for rows in rows.chunk_by(|a, b| group_indices[*a as usize] == group_indices[*b as usize]) {
+            let values = take(&values[0], &UInt32Array::from(rows.to_vec()), None)?;
+            self.groups[group_indices[rows[0] as usize]].update(&values)?;
         }
         Ok(())
     }
