@@ -12,7 +12,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::UInt64Type;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
-use regulars::mining::{Count, Thresholds, Transactions, mine};
+use regulars::mining::{Count, Exclusions, Thresholds, Transactions, mine};
 use tokio::runtime::Runtime;
 
 const THREADS: usize = 2;
@@ -98,7 +98,9 @@ fn count(baskets: &[Vec<u32>], min_count: u32) -> u64 {
             }
             let mut count = Count::default();
             let thresholds = Thresholds { min_count, max_length: usize::MAX };
-            assert!(mine(&prefixes, range.clone(), thresholds, &mut count).is_continue());
+            assert!(
+                mine(&prefixes, range.clone(), thresholds, &Exclusions::default(), &mut count).is_continue()
+            );
             found.fetch_add(count.itemsets, Ordering::Relaxed);
         }
     };

@@ -5,7 +5,8 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use regulars::config::{Arguments, Config};
 use regulars::job::{self, RunOptions, Running};
-use regulars::source::{self, Source};
+use regulars::pipeline::Inputs;
+use regulars::source::{self, Hierarchy, Source};
 use regulars::steps::{Discard, Mode, Silent, Steps};
 use regulars::{pipeline, sample, session};
 use tokio::runtime::Runtime;
@@ -42,7 +43,8 @@ fn stages(criterion: &mut Criterion) {
     runtime.block_on(async {
         let source = Source::open(&context, config.required_input().unwrap()).await.unwrap();
         let order_line = source::order_line(&source, &config).unwrap();
-        pipeline::run(&mut steps, order_line, &config).await.unwrap();
+        let inputs = Inputs { order_line, hierarchy: Hierarchy::default() };
+        pipeline::run(&mut steps, inputs, &config).await.unwrap();
     });
 
     let mut group = criterion.benchmark_group("stages");

@@ -5,15 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use chrono::NaiveDate;
-use datafusion::prelude::{DataFrame, SessionContext};
+use datafusion::prelude::SessionContext;
 use serde::Serialize;
 
 use crate::audit::Scope;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::location::Location;
+use crate::pipeline::Inputs;
 use crate::publish::{self, Attempt, Commit, Place, Published};
-use crate::source::{self, Source};
+use crate::source::{self, Hierarchy, Source};
 use crate::steps::{Discard, Explained, Mode, Progress, Steps};
 use crate::{audit, pipeline, session};
 
@@ -49,7 +50,7 @@ pub type Running = Arc<Mutex<Option<Attempt>>>;
 struct Prepared {
     context: SessionContext,
     source: Source,
-    order_line: DataFrame,
+    inputs: Inputs,
 }
 
 async fn prepare(config: &Config) -> Result<Prepared> {
@@ -59,7 +60,8 @@ async fn prepare(config: &Config) -> Result<Prepared> {
     let context = session::embedded(&config.engine)?;
     let source = Source::open(&context, input).await?;
     let order_line = source::order_line(&source, config)?;
-    Ok(Prepared { context, source, order_line })
+    let hierarchy = Hierarchy::load(&context, config.rules.hierarchy.as_ref()).await?;
+    Ok(Prepared { context, source, inputs: Inputs { order_line, hierarchy } })
 }
 
 /// The next run would read what this one published.
@@ -95,7 +97,7 @@ pub async fn check(config: &Config) -> Result<()> {
     let mut sink = Discard::default();
     let mut silent = crate::steps::Silent;
     let mut steps = Steps::new(&prepared.context, Mode::Explain, &mut silent, &mut sink);
-    pipeline::run(&mut steps, prepared.order_line, config).await?;
+    pipeline::run(&mut steps, prepared.inputs, config).await?;
     Ok(())
 }
 
@@ -108,7 +110,7 @@ pub async fn explain(config: &Config, analyze: bool, progress: &mut dyn Progress
     let mode = if analyze { Mode::Analyze } else { Mode::Explain };
     let mut sink = Discard::default();
     let mut steps = Steps::new(&prepared.context, mode, progress, &mut sink);
-    pipeline::run(&mut steps, prepared.order_line, config).await?;
+    pipeline::run(&mut steps, prepared.inputs, config).await?;
     Ok(steps.explained)
 }
 
@@ -125,7 +127,8 @@ pub async fn run(
     let started = Instant::now();
     let run_date = config.required_run_date()?;
     let prepared = prepare(config).await?;
-    let fingerprints = publish::fingerprints(config, &prepared.source.files)?;
+    let fingerprints =
+        publish::fingerprints(config, &prepared.source.files, &prepared.inputs.hierarchy.files)?;
     let place = Place::open(config.required_output()?, run_date)?;
     let attempt = Attempt::new(place.clone(), config, fingerprints)?;
     *running.lock().unwrap_or_else(PoisonError::into_inner) = Some(attempt.clone());
@@ -156,10 +159,10 @@ async fn compute(
     progress: &mut dyn Progress,
     started: Instant,
 ) -> Result<Report> {
-    let Prepared { context, order_line, .. } = prepared;
+    let Prepared { context, inputs, .. } = prepared;
     let mut stage = attempt.stage(config.required_output()?.rows_per_part);
     let mut steps = Steps::new(&context, Mode::Run, progress, &mut stage);
-    let groups = pipeline::run(&mut steps, order_line, config).await?;
+    let groups = pipeline::run(&mut steps, inputs, config).await?;
     audit::run(&context, &steps.parameters, Scope::Ungrouped).await?;
     for mined in groups {
         steps.enter(mined.group.clone())?;

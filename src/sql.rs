@@ -37,7 +37,7 @@ sql_files! {
     "clean": ["checked_line", "invalid_line", "line", "line_tally", "line_count", "group_tally"],
     "aggregate": ["basket", "basket_count", "grouped_basket", "customer"],
     "mine": [
-        "item_line", "grouped_item_line", "item", "item_count", "item_group", "grown_itemset", "frequent_item", "frequent_pair", "candidate",
+        "item_line", "grouped_item_line", "item_node", "item", "line_item", "related_item", "item_count", "item_group", "grown_itemset", "frequent_item", "frequent_pair", "candidate",
         "candidate_count", "frequent_candidate", "itemset_support", "itemset_length",
         "closed_itemset", "maximal_itemset", "frequent_itemsets",
     ],

@@ -215,7 +215,7 @@ fn mistakes_are_told_in_one_line_with_exit_code_2() {
         (&input, &["--run-date", "2024-13-01"], "--run-date must be a date"),
         (&input, &["--select", "rule"], "--select takes rfm, itemsets and rules"),
         (&input, &["--set", "input.filter=Country = 'France'"], "there are: order_id, item_id, customer_id"),
-        (&input, &["--set", "input.filter=quantity"], "input.filter must be true or false for a line"),
+        (&input, &["--set", "input.filter=quantity"], "input.filter must be true or false, not Utf8"),
         (&input, &["--set", "input.columns.order_id=max(order_id)"], "not an aggregate"),
         (
             &input,

@@ -2,11 +2,11 @@
 -- basket in each.
 --
 -- Grain:  an order in a group, where it holds at least one coded item
--- Inputs: item and basket_group (first, as sides of joins that are held in memory), grouped_line
+-- Inputs: line_item and basket_group (first, as sides of joins that are held in memory), grouped_line
 SELECT
     line.group_number,
-    basket(item.item) AS items
-FROM item
+    basket(line_item.item) AS items
+FROM line_item
 INNER JOIN (
     SELECT
         basket_group.group_number,
@@ -15,5 +15,5 @@ INNER JOIN (
     FROM basket_group
     INNER JOIN grouped_line ON basket_group.group_key = grouped_line.group_key
     WHERE NOT grouped_line.is_refund
-) AS line ON item.line_item_id = line.item_id
+) AS line ON line_item.line_item_id = line.item_id
 GROUP BY line.group_number, line.order_id

@@ -1,11 +1,18 @@
 -- The frequent itemsets of length 2, counted without writing out all candidate pairs.
 --
 -- Grain:      a frequent pair
--- Inputs:     basket
+-- Inputs:     basket, related_item
 -- Parameters: $min_support_count
 WITH counted AS (
     SELECT unnest(pair_counts(items, CAST($min_support_count AS BIGINT))) AS pair
     FROM basket
+),
+
+allowed AS (
+    SELECT counted.pair
+    FROM related_item
+    RIGHT ANTI JOIN counted
+        ON related_item.first_item = counted.pair['first'] AND related_item.second_item = counted.pair['second']
 )
 
 SELECT
@@ -14,4 +21,4 @@ SELECT
     pair['second'] AS last_item,
     make_array(pair['first'], pair['second']) AS items,
     pair['support_count'] AS support_count
-FROM counted
+FROM allowed

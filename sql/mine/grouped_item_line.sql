@@ -1,6 +1,6 @@
--- How many lines each item has in the groups where it may be frequent, as item_line.sql has it where there are no groups.
+-- How many lines each item has in each group of rules.by, as item_line.sql has it where there are no groups.
 --
--- Grain:  an item that may be frequent in some group
+-- Grain:  an item in a group
 -- Inputs: group_tally, basket_group (registered: each group's number and its least number of baskets of a frequent itemset)
 WITH counted AS (
     SELECT
@@ -12,8 +12,8 @@ WITH counted AS (
 SELECT
     counted.counted['value'] AS line_item_id,
     arrow_cast(counted.counted['value'], 'Utf8') AS item_id,
-    CAST(sum(counted.counted['count']) AS BIGINT) AS lines
+    basket_group.group_number,
+    counted.counted['count'] AS lines,
+    basket_group.min_support_count
 FROM basket_group
 INNER JOIN counted ON basket_group.group_key = counted.group_key
-WHERE counted.counted['count'] >= basket_group.min_support_count
-GROUP BY counted.counted['value']

@@ -87,6 +87,10 @@ keys! {
     "rules.consequents", TextOrList, None, "the items that may stand in a consequent, likewise";
     "rules.by", TextList, Some("[]"), "columns or expressions of the lines, or segment, loyalty_group or another of customer_rfm: baskets are mined for each of their values apart";
     "rules.max_groups", Integer, Some("1000"), "groups of rules.by; more is an error";
+    "rules.hierarchy.location", Text, None, "a table of items and their categories, Parquet or CSV: a basket holds the categories of its items, too";
+    "rules.hierarchy.item_id", Text, None, "the table's column of items, or of categories that have categories of their own";
+    "rules.hierarchy.category", Text, None, "the table's column of categories";
+    "rules.hierarchy.items", Text, Some("\"keep\""), "keep or drop the items that have categories: baskets hold these alone";
     "rules.where", Text, None, "a SQL predicate on the measures of a rule";
     "rules.redundant", Text, Some("\"keep\""), "keep or drop rules when a more general one has at least their confidence";
     "rules.top", Integer, Some("0"), "publish so many rules, the first by top_by; 0 for all";

@@ -122,6 +122,7 @@ pub struct Rules {
     /// What baskets are grouped by, to be mined apart.
     pub by: Vec<GroupBy>,
     pub max_groups: u64,
+    pub hierarchy: Option<Categories>,
     /// `rules.where`.
     pub predicate: Option<String>,
     pub drop_redundant: bool,
@@ -149,6 +150,19 @@ pub enum Items {
     List(Vec<String>),
     /// A SQL predicate on `item_id`.
     Predicate(String),
+}
+
+/// A table that says which categories items have.
+#[derive(Debug, Clone, Serialize)]
+pub struct Categories {
+    /// As typed; a fingerprint takes its files.
+    #[serde(skip)]
+    pub location: String,
+    /// The columns of items and of their categories: names or SQL expressions.
+    pub item_id: Option<String>,
+    pub category: Option<String>,
+    /// Whether baskets hold categories in place of the items that have any.
+    pub drop_items: bool,
 }
 
 /// What baskets are grouped by.

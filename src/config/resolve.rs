@@ -7,8 +7,8 @@ use datafusion::sql::parser::DFParserBuilder;
 
 use super::settings::Settings;
 use super::{
-    Algorithm, CUSTOMER_GROUPS, Clean, Columns, Engine, Format, GroupBy, Input, Items, MinSupport, Output,
-    Rfm, Rules, Select, Target,
+    Algorithm, CUSTOMER_GROUPS, Categories, Clean, Columns, Engine, Format, GroupBy, Input, Items,
+    MinSupport, Output, Rfm, Rules, Select, Target,
 };
 use crate::error::{Error, Result};
 
@@ -240,6 +240,7 @@ impl Rules {
             antecedents: items(settings, "rules.antecedents")?,
             consequents: items(settings, "rules.consequents")?,
             by: group_by(settings, select)?,
+            hierarchy: categories(settings)?,
             max_groups: usize_in(settings, "rules.max_groups", 1)? as u64,
             predicate,
             drop_redundant: one_of(settings, "rules.redundant", &["keep", "drop"])? == "drop",
@@ -265,6 +266,22 @@ fn items(settings: &Settings, key: &str) -> Result<Items> {
     let Some(predicate) = settings.text(key) else { return Ok(Items::All) };
     check_syntax(settings, key)?;
     Ok(Items::Predicate(predicate))
+}
+
+fn categories(settings: &Settings) -> Result<Option<Categories>> {
+    let Some(location) = settings.text("rules.hierarchy.location") else {
+        let others = ["rules.hierarchy.item_id", "rules.hierarchy.category", "rules.hierarchy.items"];
+        return match others.into_iter().find(|key| settings.is_written(key)) {
+            Some(key) => Err(settings.error(key, "belongs to rules.hierarchy.location, which is not there")),
+            None => Ok(None),
+        };
+    };
+    Ok(Some(Categories {
+        location,
+        item_id: settings.text("rules.hierarchy.item_id"),
+        category: settings.text("rules.hierarchy.category"),
+        drop_items: one_of(settings, "rules.hierarchy.items", &["keep", "drop"])? == "drop",
+    }))
 }
 
 fn group_by(settings: &Settings, select: Select) -> Result<Vec<GroupBy>> {

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::Miner;
+use super::{Extension, Miner};
 
 /// The most items that a word holds.
 pub(super) const MOST_ITEMS: usize = 64;
@@ -61,11 +61,13 @@ impl Miner<'_> {
             let mut extensions = [0_u8; MOST_ITEMS];
             let mut number = 0;
             for (other, &count) in counts[..item].iter().enumerate() {
-                if count == support {
-                    self.perfect.push(names[other]);
-                } else if count >= self.thresholds.min_count {
-                    extensions[number] = other as u8;
-                    number += 1;
+                match self.judge(name, names[other], count, support) {
+                    Extension::Perfect => self.perfect.push(names[other]),
+                    Extension::Searched => {
+                        extensions[number] = other as u8;
+                        number += 1;
+                    }
+                    Extension::Infrequent => {}
                 }
             }
             let mut more = self.emit(support);
@@ -133,6 +135,11 @@ impl Miner<'_> {
         more
     }
 
+    /// Whether an item of the prefix excludes another.
+    fn is_excluded(&self, item: u32) -> bool {
+        !self.exclusions.is_empty() && self.prefix.iter().any(|other| self.exclusions.exclude(*other, item))
+    }
+
     fn emit_subsets(&mut self, subsets: &[u32], chosen: usize, names: &[u32]) -> ControlFlow<()> {
         if self.is_longest() {
             return ControlFlow::Continue(());
@@ -140,7 +147,7 @@ impl Miner<'_> {
         for (item, &name) in names.iter().enumerate() {
             let extended = chosen | 1 << item;
             let support = subsets[extended];
-            if support >= self.thresholds.min_count {
+            if support >= self.thresholds.min_count && !self.is_excluded(name) {
                 self.prefix.push(name);
                 let more = match self.emit(support) {
                     ControlFlow::Continue(()) => self.emit_subsets(subsets, extended, &names[..item]),

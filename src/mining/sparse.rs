@@ -2,9 +2,9 @@
 
 use std::ops::{ControlFlow, Range};
 
-use super::Miner;
 use super::dense::{self, Word};
 use super::transactions::{Occurrences, Transactions};
+use super::{Extension, Miner};
 
 /// Not an item that extends the itemset.
 const NONE: u32 = u32::MAX;
@@ -44,7 +44,7 @@ impl Miner<'_> {
                         counts[other as usize] += weight;
                     }
                 }
-                let extensions = self.extensions(counts, support, names);
+                let extensions = self.extensions(name_of(names, item), counts, support, names);
                 let prefixes = occurrences.prefixes(transactions, item);
                 self.extend(prefixes, support, &extensions, &mut numbers, names)
             };
@@ -55,8 +55,9 @@ impl Miner<'_> {
         ControlFlow::Continue(())
     }
 
-    /// The items that extend the prefix to a frequent itemset; those that all its transactions hold are noted as perfect.
-    fn extensions(&mut self, counts: &[u32], support: u32, names: Option<&[u32]>) -> Vec<u32> {
+    /// The items that extend the prefix, which ends with `last`, to a frequent itemset; those that all its transactions hold
+    /// are noted as perfect.
+    fn extensions(&mut self, last: u32, counts: &[u32], support: u32, names: Option<&[u32]>) -> Vec<u32> {
         let mut extensions = Vec::new();
         let min_count = self.thresholds.min_count;
         for (chunk, counts) in counts.chunks(CHUNK).enumerate() {
@@ -66,10 +67,10 @@ impl Miner<'_> {
             }
             for (place, &count) in counts.iter().enumerate() {
                 let other = (chunk * CHUNK + place) as u32;
-                if count == support {
-                    self.perfect.push(name_of(names, other));
-                } else if count >= min_count {
-                    extensions.push(other);
+                match self.judge(last, name_of(names, other), count, support) {
+                    Extension::Perfect => self.perfect.push(name_of(names, other)),
+                    Extension::Searched => extensions.push(other),
+                    Extension::Infrequent => {}
                 }
             }
         }

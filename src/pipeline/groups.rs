@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, StructArray, UInt32Array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray, StructArray, UInt32Array};
 use datafusion::arrow::compute::kernels::cmp::eq;
 use datafusion::arrow::compute::{
     SortColumn, SortOptions, concat_batches, filter_record_batch, lexsort_to_indices, take,
 };
-use datafusion::arrow::datatypes::{DataType, Int64Type};
+use datafusion::arrow::datatypes::{DataType, Int64Type, UInt32Type};
 use datafusion::functions::core::expr_ext::FieldAccessor;
 use datafusion::functions::expr_fn::named_struct;
 use datafusion::logical_expr::{JoinType, cast, col, ident, lit};
@@ -18,8 +18,10 @@ use super::{allowed_items, rows_of};
 use crate::config::{GroupBy, Rules};
 use crate::error::{Error, ErrorKind, Result};
 use crate::group::Group;
+use crate::source::Hierarchy;
 use crate::steps::{Rows, Steps};
 use crate::tables::{self, GroupColumn, GroupType};
+use crate::udaf::word_literal;
 
 /// A group with its number of baskets.
 #[derive(Debug, Clone)]
@@ -57,12 +59,12 @@ impl Baskets {
 }
 
 /// Counts and codes the baskets of each group; `item` is the same for all.
-pub(super) async fn baskets(steps: &mut Steps<'_>, rules: &Rules) -> Result<Baskets> {
+pub(super) async fn baskets(steps: &mut Steps<'_>, rules: &Rules, hierarchy: &Hierarchy) -> Result<Baskets> {
     if rules.by.is_empty() {
         let basket_count = steps.rows("basket_count").await?.single_count();
         steps.parameters.set("min_support_count", rules.min_support.count_of(basket_count));
         steps.view("item_line").await?;
-        code_items(steps, rules).await?;
+        code_items(steps, rules, hierarchy).await?;
         let groups = vec![Members { group: Group::default(), basket_count }];
         return Ok(Baskets { groups, rows: steps.rows("basket").await? });
     }
@@ -80,7 +82,6 @@ pub(super) async fn baskets(steps: &mut Steps<'_>, rules: &Rules) -> Result<Bask
     }
     let least: Vec<i64> =
         groups.iter().map(|members| rules.min_support.count_of(members.basket_count)).collect();
-    steps.parameters.set("min_support_count", least.iter().copied().min().unwrap_or(1));
     let numbers: Int64Array = (0..groups.len() as i64).map(Some).collect();
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("group_number", Arc::new(numbers)),
@@ -91,25 +92,42 @@ pub(super) async fn baskets(steps: &mut Steps<'_>, rules: &Rules) -> Result<Bask
     steps.view("grouped_item_line").await?;
     let lines = steps.context.table_provider("grouped_item_line").await?;
     steps.register("item_line", lines)?;
-    code_items(steps, rules).await?;
+    code_items(steps, rules, hierarchy).await?;
     let rows = steps.rows("grouped_basket").await?;
     // plans are shown for one group where there are no rows to tell the groups
     let groups = if steps.explains_only() { vec![unknown(&steps.group.columns)] } else { groups };
     Ok(Baskets { groups, rows })
 }
 
-/// Gives a code to each item that is wanted and may be frequent.
-async fn code_items(steps: &mut Steps<'_>, rules: &Rules) -> Result<()> {
-    let lines = steps.context.table("item_line").await?;
-    let wanted = allowed_items(&lines, &rules.items, "rules.items")?;
-    steps.register("wanted_item", lines.filter(wanted)?.into_view())?;
+/// Gives a code to each item and category that is wanted and may be frequent.
+async fn code_items(steps: &mut Steps<'_>, rules: &Rules, hierarchy: &Hierarchy) -> Result<()> {
+    steps.register_rows("hierarchy_node", &pairs(["item_id", "node_id"], &hierarchy.nodes())?)?;
+    steps.view("item_node").await?;
+    let nodes = steps.context.table("item_node").await?;
+    let wanted = allowed_items(&nodes, &rules.items, "rules.items")?;
+    steps.register("wanted_item", nodes.filter(wanted)?.into_view())?;
     if steps.rows("item").await?.count() > u32::MAX as usize {
         return Err(Error::new(
             ErrorKind::Limit,
             "there are more items than item codes; raise rules.min_support",
         ));
     }
+    steps.rows("line_item").await?;
+    steps.register_rows("item_ancestor", &pairs(["item_id", "ancestor_id"], &hierarchy.ancestors())?)?;
+    let related = steps.rows("related_item").await?;
+    let mut words = Vec::with_capacity(related.count() * 2);
+    for batch in &related.batches {
+        let [first, second] = [0, 1].map(|column| batch.column(column).as_primitive::<UInt32Type>().values());
+        words.extend(first.iter().zip(second).flat_map(|(first, second)| [*first, *second]));
+    }
+    steps.parameters.set("related_items", word_literal::encode(words.into_iter()));
     Ok(())
+}
+
+fn pairs(names: [&str; 2], pairs: &[(&str, &str)]) -> Result<Rows> {
+    let first: StringArray = pairs.iter().map(|(first, _)| Some(*first)).collect();
+    let second: StringArray = pairs.iter().map(|(_, second)| Some(*second)).collect();
+    rows_of(vec![(names[0], Arc::new(first)), (names[1], Arc::new(second))])
 }
 
 /// `grouped_line`: the lines with their values of all group columns, those of their customers' scores among them.

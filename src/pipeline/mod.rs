@@ -7,15 +7,14 @@ use std::sync::Arc;
 use chrono::{Days, NaiveDate};
 use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema};
-use datafusion::common::DataFusionError;
-use datafusion::functions::expr_fn::coalesce;
-use datafusion::logical_expr::{Expr, ExprSchemable, col, lit};
+use datafusion::logical_expr::{Expr, col, lit};
 use datafusion::prelude::DataFrame;
 use datafusion::scalar::ScalarValue;
 
 use crate::config::{Config, Items, Rfm};
 use crate::error::{Error, ErrorKind, Result};
 use crate::group::Group;
+use crate::source::{self, Hierarchy};
 use crate::sql::Parameters;
 use crate::steps::{Rows, Steps};
 
@@ -33,27 +32,42 @@ pub struct MinedGroup {
     pub parameters: Parameters,
 }
 
+/// What the job reads.
+#[derive(Debug)]
+pub struct Inputs {
+    pub order_line: DataFrame,
+    pub hierarchy: Hierarchy,
+}
+
 /// Runs every stage up to the tables; the audits come after.
 ///
 /// # Errors
 /// When no line is left, a value cannot be used, a limit is passed, or the engine fails.
-pub async fn run(steps: &mut Steps<'_>, order_line: DataFrame, config: &Config) -> Result<Vec<MinedGroup>> {
+pub async fn run(steps: &mut Steps<'_>, inputs: Inputs, config: &Config) -> Result<Vec<MinedGroup>> {
     let run_date = config.required_run_date()?;
     let mut counts = Counts::new();
-    clean(steps, order_line, config, run_date, &mut counts).await?;
+    clean(steps, inputs.order_line, config, run_date, &mut counts).await?;
     if config.select.rfm {
         score_customers(steps, &config.rfm, run_date, &mut counts).await?;
     }
-    let groups =
-        if config.select.itemsets { mine_groups(steps, config, &mut counts).await? } else { Vec::new() };
+    let groups = if config.select.itemsets {
+        mine_groups(steps, &inputs.hierarchy, config, &mut counts).await?
+    } else {
+        Vec::new()
+    };
     steps.register_rows("stage_count", &count_rows(&counts)?)?;
     steps.table("run_summary").await?;
     Ok(groups)
 }
 
 /// Mines the baskets of each group and writes its itemsets and rules, one group after the other.
-async fn mine_groups(steps: &mut Steps<'_>, config: &Config, counts: &mut Counts) -> Result<Vec<MinedGroup>> {
-    let baskets = groups::baskets(steps, &config.rules).await?;
+async fn mine_groups(
+    steps: &mut Steps<'_>,
+    hierarchy: &Hierarchy,
+    config: &Config,
+    counts: &mut Counts,
+) -> Result<Vec<MinedGroup>> {
+    let baskets = groups::baskets(steps, &config.rules, hierarchy).await?;
     if !config.rules.by.is_empty() {
         add(counts, "groups", baskets.groups.len() as i64);
     }
@@ -235,28 +249,7 @@ fn allowed_items(items: &DataFrame, allowed: &Items, key: &str) -> Result<Expr> 
     match allowed {
         Items::All => Ok(lit(true)),
         Items::List(ids) => Ok(col("item_id").in_list(ids.iter().map(lit).collect(), false)),
-        Items::Predicate(text) => user_predicate(items, text, key),
-    }
-}
-
-/// A user's predicate over the columns of a relation; where it is null it is not true.
-fn user_predicate(relation: &DataFrame, text: &str, key: &str) -> Result<Expr> {
-    let wrong = |error: DataFusionError| {
-        let names: Vec<&str> = relation.schema().fields().iter().map(|field| field.name().as_str()).collect();
-        Error::new(
-            ErrorKind::Schema,
-            format!("{key} is no expression over the columns; there are: {}", names.join(", ")),
-        )
-        .with("key", key)
-        .with("value", text)
-        .caused_by(error.strip_backtrace())
-    };
-    let predicate = relation.parse_sql_expr(text).map_err(wrong)?;
-    match predicate.get_type(relation.schema()).map_err(wrong)? {
-        DataType::Boolean | DataType::Null => Ok(coalesce(vec![predicate, lit(false)])),
-        other => Err(Error::config(format!("{key} must be true or false, not {other}"))
-            .with("key", key)
-            .with("value", text)),
+        Items::Predicate(text) => source::predicate(items, text, key),
     }
 }
 

@@ -5,9 +5,10 @@ use datafusion::arrow::datatypes::Int64Type;
 use datafusion::logical_expr::{SortExpr, col, ident, not};
 use datafusion::prelude::DataFrame;
 
-use super::{Counts, add, allowed_items, user_predicate};
+use super::{Counts, add, allowed_items};
 use crate::config::{Items, Rules};
 use crate::error::{Error, ErrorKind, Result};
+use crate::source;
 use crate::steps::{Rows, Steps};
 
 /// Splits the itemsets into rules, measures them, and publishes those that are wanted.
@@ -92,7 +93,7 @@ async fn adjust(steps: &mut Steps<'_>, rules: &Rules, tested: i64) -> Result<Dat
 fn wanted(measured: DataFrame, rules: &Rules) -> Result<DataFrame> {
     let mut kept = measured;
     if let Some(predicate) = &rules.predicate {
-        let predicate = user_predicate(&kept, predicate, "rules.where")?;
+        let predicate = source::predicate(&kept, predicate, "rules.where")?;
         kept = kept.filter(predicate)?;
     }
     if rules.drop_redundant {

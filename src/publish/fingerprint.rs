@@ -29,7 +29,11 @@ struct Material<'a> {
 ///
 /// # Errors
 /// When the configuration lacks what a run needs.
-pub fn fingerprints(config: &Config, files: &[ObjectMeta]) -> Result<BTreeMap<String, String>> {
+pub fn fingerprints(
+    config: &Config,
+    files: &[ObjectMeta],
+    hierarchy: &[ObjectMeta],
+) -> Result<BTreeMap<String, String>> {
     let mut fingerprints = BTreeMap::new();
     let mut names = config.select.names();
     if config.select.rules {
@@ -41,8 +45,10 @@ pub fn fingerprints(config: &Config, files: &[ObjectMeta]) -> Result<BTreeMap<St
     for name in names {
         let parameters = match name {
             "rfm" => serde_json::to_value(&config.rfm),
-            "itemsets" => serde_json::to_value((itemset_parameters(&config.rules), customers)),
-            _ => serde_json::to_value((&config.rules, customers)),
+            "itemsets" => {
+                serde_json::to_value((itemset_parameters(&config.rules), customers, listed(hierarchy)))
+            }
+            _ => serde_json::to_value((&config.rules, customers, listed(hierarchy))),
         };
         let material = Material {
             version: env!("CARGO_PKG_VERSION"),
@@ -50,10 +56,7 @@ pub fn fingerprints(config: &Config, files: &[ObjectMeta]) -> Result<BTreeMap<St
             rows_per_part: config.required_output()?.rows_per_part,
             location: Location::parse(&config.required_input()?.location)?.to_string(),
             input: config.required_input()?,
-            files: files
-                .iter()
-                .map(|file| (file.location.as_ref(), file.size, file.e_tag.as_deref()))
-                .collect(),
+            files: listed(files),
             clean: &config.clean,
             name,
             parameters: parameters.map_err(unwritable)?,
@@ -64,11 +67,24 @@ pub fn fingerprints(config: &Config, files: &[ObjectMeta]) -> Result<BTreeMap<St
     Ok(fingerprints)
 }
 
+/// Files as they were listed: path, size, etag.
+fn listed(files: &[ObjectMeta]) -> Vec<(&str, u64, Option<&str>)> {
+    files.iter().map(|file| (file.location.as_ref(), file.size, file.e_tag.as_deref())).collect()
+}
+
 /// What decides the itemsets, of all that decides the rules.
 fn itemset_parameters(rules: &Rules) -> impl Serialize {
     let lengths = (rules.min_length, rules.max_length);
     let limits = (rules.max_itemsets, rules.max_groups);
-    (rules.min_support, lengths, limits, rules.target, rules.items.clone(), rules.by.clone())
+    (
+        rules.min_support,
+        lengths,
+        limits,
+        rules.target,
+        rules.items.clone(),
+        rules.by.clone(),
+        rules.hierarchy.clone(),
+    )
 }
 
 fn unwritable(error: serde_json::Error) -> Error {

@@ -5,7 +5,7 @@ use datafusion::functions::expr_fn::{isnan, nullif, regexp_like, to_local_time, 
 use datafusion::logical_expr::{Expr, cast, lit, try_cast, when};
 use datafusion::scalar::ScalarValue;
 
-use super::order_line::null;
+use super::mapping::null;
 use crate::error::{Error, ErrorKind, Result};
 
 pub const ID: DataType = DataType::Utf8View;

@@ -19,10 +19,14 @@ use crate::location::Location;
 
 mod cast;
 mod files;
+mod hierarchy;
+mod mapping;
 mod order_line;
 
 use files::ListedFiles;
 
+pub use hierarchy::Hierarchy;
+pub use mapping::predicate;
 pub use order_line::order_line;
 
 /// Objects of the input whose names begin so, or lie in a folder whose name does, are not data.

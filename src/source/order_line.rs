@@ -1,18 +1,17 @@
 //! `order_line`: the input's lines in our columns and types, beside the verdicts of the user's predicates.
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, DataFusionError};
-use datafusion::functions::expr_fn::{coalesce, named_struct};
+use datafusion::common::DFSchema;
+use datafusion::functions::expr_fn::named_struct;
 use datafusion::functions_aggregate::expr_fn::count;
-use datafusion::logical_expr::{Expr, ExprSchemable, cast, ident, lit, try_cast, when};
+use datafusion::logical_expr::{Expr, ExprSchemable, cast, ident, lit, try_cast};
 use datafusion::prelude::DataFrame;
-use datafusion::scalar::ScalarValue;
 
 use super::Source;
-use super::cast::{self, Cast, FACTOR, ID, MONEY, TIME};
+use super::cast::{self, FACTOR, MONEY, TIME};
+use super::mapping::{Mapping, null};
 use crate::config::{Config, GroupBy, Input, Select};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::tables::GroupType;
 
 /// How many copies of a line there are, before it has its own name among ours.
@@ -30,9 +29,9 @@ pub fn order_line(source: &Source, config: &Config) -> Result<DataFrame> {
     } else {
         source.lines.clone().with_column(COPIES, lit(1_i64))?
     };
-    let mut mapping = Mapping { lines: &lines, raw: source.lines.schema(), failing: Vec::new() };
+    let mut mapping = Mapping::new(&lines, source.lines.schema(), "input.columns");
     let passes_filter = match &input.filter {
-        Some(filter) => null_is_false(mapping.predicate(filter, "input.filter")?),
+        Some(filter) => mapping.predicate(filter, "input.filter")?,
         None => lit(true),
     };
     let mut columns = mapping.columns(input, config.select, config.clean.unpriced == "exclude")?;
@@ -48,25 +47,9 @@ pub fn order_line(source: &Source, config: &Config) -> Result<DataFrame> {
     let typed = lines.clone().select(columns)?;
     // what a predicate may name
     let ours = DFSchema::try_from(typed.schema().as_arrow().project(&(0..7).collect::<Vec<_>>())?)?;
-    let is_return = Mapping { lines: &typed, raw: &ours, failing: Vec::new() }
+    let is_return = Mapping::new(&typed, &ours, "input.columns")
         .predicate(&config.clean.returns_when, "clean.returns_when")?;
-    Ok(typed.with_column("is_return", null_is_false(is_return))?)
-}
-
-/// A column of ours that some lines may have no valid value for.
-struct Failing {
-    column: &'static str,
-    given: Expr,
-    when: Expr,
-}
-
-/// Finds what the configuration says in the lines that there are.
-struct Mapping<'a> {
-    lines: &'a DataFrame,
-    /// The columns that a user may name.
-    raw: &'a DFSchema,
-    /// Gathers what may fail, in the order of the columns.
-    failing: Vec<Failing>,
+    Ok(typed.with_column("is_return", is_return)?)
 }
 
 impl Mapping<'_> {
@@ -103,23 +86,6 @@ impl Mapping<'_> {
         ])
     }
 
-    /// An id as it is when it is an integer, else as a string. Grouping integers is faster; what is published is a string.
-    fn id(
-        &mut self,
-        name: &'static str,
-        text: Option<&String>,
-        needed_by: Option<&str>,
-        required: bool,
-    ) -> Result<Expr> {
-        match self.given(name, text.map(String::as_str), needed_by)? {
-            Some((given, from)) if from.is_integer() => {
-                self.checked(name, given.clone(), Ok(Cast::total(&given, given.clone())), required)
-            }
-            Some((given, from)) => self.checked(name, given.clone(), cast::id(&given, &from), required),
-            None => null(&ID),
-        }
-    }
-
     fn time(
         &mut self,
         name: &'static str,
@@ -139,68 +105,6 @@ impl Mapping<'_> {
                 self.checked(name, given.clone(), cast::decimal(&given, &from, to), false).map(Some)
             }
             None => Ok(None),
-        }
-    }
-
-    /// Notes when a cast fails; a required value fails when it is missing, too.
-    fn checked(
-        &mut self,
-        column: &'static str,
-        given: Expr,
-        cast: Result<Cast>,
-        required: bool,
-    ) -> Result<Expr> {
-        let Cast { value, fails, missing } = cast.map_err(|error| mapped(error, column))?;
-        let when = if required { Some(missing.unwrap_or(value.clone().is_null())) } else { fails };
-        if let Some(when) = when {
-            self.failing.push(Failing { column, given, when });
-        }
-        Ok(value)
-    }
-
-    /// For a line, something of the first column that fails; null where none does.
-    fn first_failing(&self, then: impl Fn(&Failing) -> Expr) -> Result<Expr> {
-        let nothing = null(&DataType::Utf8)?;
-        let Some((first, others)) = self.failing.split_first() else { return Ok(nothing) };
-        let mut verdict = when(first.when.clone(), then(first));
-        for other in others {
-            verdict = verdict.when(other.when.clone(), then(other));
-        }
-        Ok(verdict.otherwise(nothing)?)
-    }
-
-    /// The expression for a column of ours and its type: a column of exactly the name written, else a SQL expression; where
-    /// nothing is written, the column of our own name.
-    fn given(
-        &self,
-        name: &str,
-        text: Option<&str>,
-        needed_by: Option<&str>,
-    ) -> Result<Option<(Expr, DataType)>> {
-        let written = text.unwrap_or(name);
-        let expr = if self.raw.has_column_with_unqualified_name(written) {
-            self.column(written)?
-        } else if text.is_some() {
-            self.expression(written, &format!("input.columns.{name}"))?
-        } else {
-            return needed_by.map_or(Ok(None), |needed_by| Err(self.missing(name, needed_by)));
-        };
-        let from = expr.get_type(self.lines.schema()).map_err(|error| mapped(error.into(), name))?;
-        Ok(Some((expr, from)))
-    }
-
-    fn column(&self, name: &str) -> Result<Expr> {
-        let (qualifier, field) = self.lines.schema().qualified_field_with_unqualified_name(name)?;
-        Ok(Expr::Column(Column::from((qualifier, field))))
-    }
-
-    fn predicate(&self, text: &str, key: &str) -> Result<Expr> {
-        let expr = self.expression(text, key)?;
-        match expr.get_type(self.lines.schema())? {
-            DataType::Boolean | DataType::Null => Ok(expr),
-            other => Err(Error::config(format!("{key} must be true or false for a line, not {other}"))
-                .with("key", key)
-                .with("value", text)),
         }
     }
 
@@ -236,65 +140,4 @@ impl Mapping<'_> {
         })?;
         Ok((name, cast(value, group_type.data_type())))
     }
-
-    /// One line's expression over the columns: no aggregates, no subqueries.
-    fn expression(&self, text: &str, key: &str) -> Result<Expr> {
-        let wrong =
-            |message: String| Error::new(ErrorKind::Schema, message).with("key", key).with("value", text);
-        let expr = self.lines.parse_sql_expr(text).map_err(|error| {
-            let what = if key.starts_with("input.columns.") { "neither a column nor an" } else { "no" };
-            let wrong =
-                wrong(format!("{key} is {what} expression over the columns; there are: {}", self.names()));
-            match error.find_root() {
-                DataFusionError::SchemaError(_, _) => wrong, // it would list columns of ours among them
-                other => wrong.caused_by(other.strip_backtrace()),
-            }
-        })?;
-        let mut unusable = None;
-        expr.apply(|part| {
-            unusable = match part {
-                Expr::AggregateFunction(_) | Expr::WindowFunction(_) => Some("an aggregate"),
-                Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) => Some("a subquery"),
-                Expr::Unnest(_) => Some("several"),
-                Expr::Placeholder(_) => Some("a parameter"),
-                _ => return Ok(TreeNodeRecursion::Continue),
-            };
-            Ok(TreeNodeRecursion::Stop)
-        })?;
-        match unusable {
-            Some(what) => Err(wrong(format!("{key} must be an expression over one line, not {what}"))),
-            None => Ok(expr),
-        }
-    }
-
-    fn missing(&self, column: &str, needed_by: &str) -> Error {
-        let hint = if needed_by == "rfm" { " or leave rfm out with --select rules" } else { "" };
-        let key = column.split(' ').next().unwrap_or(column);
-        Error::new(
-            ErrorKind::Schema,
-            format!(
-                "there is no column {column}, which {needed_by} needs; map it with input.columns.{key}{hint}; there are: {}",
-                self.names()
-            ),
-        )
-    }
-
-    fn names(&self) -> String {
-        self.raw.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ")
-    }
-}
-
-fn mapped(error: Error, name: &str) -> Error {
-    error.with("key", format!("input.columns.{name}"))
-}
-
-/// A predicate that is null is not true. (`IS TRUE` says the same, but the engine's two planners disagree on whether its
-/// result may be null.)
-fn null_is_false(predicate: Expr) -> Expr {
-    coalesce(vec![predicate, lit(false)])
-}
-
-/// A null of a type.
-pub fn null(data_type: &DataType) -> Result<Expr> {
-    Ok(lit(ScalarValue::try_from(data_type)?))
 }

@@ -13,6 +13,7 @@ use datafusion::logical_expr::{
 };
 
 use super::candidates::{Candidates, PrefixTree};
+use super::word_literal;
 use super::{as_basket_type, baskets};
 
 static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
@@ -54,7 +55,7 @@ impl AggregateUDFImpl for CandidateCounts {
                 arg_types.len()
             );
         };
-        Ok(vec![as_basket_type("candidate_counts", items)?, Candidates::data_type()])
+        Ok(vec![as_basket_type("candidate_counts", items)?, word_literal::data_type()])
     }
 
     fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
@@ -119,7 +120,7 @@ impl Accumulator for CandidateCountsAccumulator {
             return Ok(());
         }
         if self.tree.is_none() {
-            let candidates = Candidates::from_argument(&values[1])?;
+            let candidates = Candidates::from_literal(&ScalarValue::try_from_array(&values[1], 0)?)?;
             if self.counts.is_empty() {
                 self.counts = vec![0; candidates.len()];
             }

@@ -1,8 +1,8 @@
 //! Candidate itemsets of one length, as they travel to `candidate_counts` and as the prefix tree it counts with.
 
-use datafusion::arrow::array::ArrayRef;
-use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, exec_err};
+
+use super::word_literal;
 
 /// Candidate itemsets of one length, each ascending, in lexicographic order; a candidate's number is its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,47 +38,23 @@ impl Candidates {
         self.items.is_empty()
     }
 
-    /// The literal for a query: little-endian words, the length first. In a dictionary of one value, because the
-    /// engine repeats a literal for every row, and this way it repeats a key.
+    /// The literal for a query: the length, then the items.
     #[must_use]
     pub fn to_literal(&self) -> ScalarValue {
         let length = u32::try_from(self.length).unwrap_or(u32::MAX);
-        let words = std::iter::once(length).chain(self.items.iter().copied());
-        let bytes: Vec<u8> = words.flat_map(u32::to_le_bytes).collect();
-        ScalarValue::Dictionary(Box::new(DataType::Int32), Box::new(ScalarValue::Binary(Some(bytes))))
-    }
-
-    /// The type of [`Self::to_literal`].
-    #[must_use]
-    pub fn data_type() -> DataType {
-        DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Binary))
-    }
-
-    /// Reads a literal argument: an array whose rows are all the same.
-    ///
-    /// # Errors
-    /// When it is not what [`Self::to_literal`] makes.
-    pub fn from_argument(array: &ArrayRef) -> Result<Self> {
-        match ScalarValue::try_from_array(array, 0)? {
-            ScalarValue::Dictionary(_, value) => match *value {
-                ScalarValue::Binary(Some(bytes)) => Self::from_bytes(&bytes),
-                other => exec_err!("candidates are bytes that the driver encodes, not {}", other.data_type()),
-            },
-            other => exec_err!("candidates are a literal that the driver encodes, not {}", other.data_type()),
-        }
+        word_literal::encode(std::iter::once(length).chain(self.items.iter().copied()))
     }
 
     /// Reads what [`Self::to_literal`] wrote.
     ///
     /// # Errors
-    /// When the bytes are something else.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let (words, rest) = bytes.as_chunks::<4>();
-        let mut words = words.iter().map(|word| u32::from_le_bytes(*word));
-        let Some(length) = words.next().filter(|_| rest.is_empty()) else {
-            return exec_err!("{} bytes are no candidates", bytes.len());
+    /// When it is something else.
+    pub fn from_literal(literal: &ScalarValue) -> Result<Self> {
+        let words = word_literal::decode(literal)?;
+        let Some((length, items)) = words.split_first() else {
+            return exec_err!("a literal without words is no candidates");
         };
-        Self::try_new(length as usize, words.collect())
+        Self::try_new(*length as usize, items.to_vec())
     }
 }
 
@@ -208,7 +184,7 @@ mod tests {
         assert!(Candidates::try_new(2, vec![2, 1]).is_err());
         assert!(Candidates::try_new(2, vec![1, 3, 1, 2]).is_err());
         assert!(Candidates::try_new(2, vec![1, 2, 3]).is_err());
-        assert!(Candidates::from_bytes(&[1, 0, 0]).is_err());
+        assert!(Candidates::from_literal(&ScalarValue::Binary(Some(vec![1, 0, 0]))).is_err());
     }
 
     proptest! {
@@ -224,9 +200,7 @@ mod tests {
                 .map(|candidate| candidate.into_iter().collect())
                 .collect();
             let candidates = Candidates::try_new(length, wanted.concat()).unwrap();
-            let ScalarValue::Dictionary(_, literal) = candidates.to_literal() else { panic!("no dictionary") };
-            let ScalarValue::Binary(Some(bytes)) = *literal else { panic!("no bytes") };
-            prop_assert_eq!(&Candidates::from_bytes(&bytes).unwrap(), &candidates);
+            prop_assert_eq!(&Candidates::from_literal(&candidates.to_literal()).unwrap(), &candidates);
 
             let mut tree = PrefixTree::new(&candidates);
             let mut counts = vec![0; candidates.len()];

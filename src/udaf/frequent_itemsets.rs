@@ -17,7 +17,7 @@ use datafusion::physical_expr::expressions::Literal;
 
 use super::interner::Interner;
 use super::{list_range, one_list};
-use crate::mining::{Collect, MinSupport, Thresholds, Transactions, mine};
+use crate::mining::{Collect, Exclusions, MinSupport, Thresholds, Transactions, mine};
 
 const NAME: &str = "frequent_itemsets";
 
@@ -192,7 +192,7 @@ impl FrequentItemsetsAccumulator {
         }
         let mut found = Collect::new(MOST_ITEMSETS);
         let thresholds = Thresholds { min_count, max_length: self.max_length };
-        if mine(&by_rank, 0..ranked.len() as u32, thresholds, &mut found).is_break() {
+        if mine(&by_rank, 0..ranked.len() as u32, thresholds, &Exclusions::default(), &mut found).is_break() {
             return exec_err!(
                 "{NAME}: more than {MOST_ITEMSETS} itemsets are frequent; raise min_support or give a max_length"
             );

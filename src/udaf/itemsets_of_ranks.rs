@@ -13,12 +13,15 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDFImpl, DocSection, Documentation, EmitTo, GroupsAccumulator, Signature,
     Volatility,
 };
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Literal;
 
 use super::itemset_lists::{items_field, itemset_field, itemset_lists};
 use super::single_group::SingleGroup;
+use super::word_literal;
 use super::{as_basket_type, items_of, list_offsets, list_range, literal_count, no_basket, passes};
 use crate::error::{Error, ErrorKind};
-use crate::mining::{Collect, Thresholds, Transactions, mine};
+use crate::mining::{Collect, Exclusions, Thresholds, Transactions, mine};
 
 const NAME: &str = "itemsets_of_ranks";
 
@@ -29,7 +32,7 @@ static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
          order) and support_count: one group of items of parallel FP-growth. Every basket must be given; its items up to the \
          end of the range are kept if one of them lies in the range: 4 bytes of memory for each and 8 for the basket. More \
          itemsets than the limit are an error.",
-        "itemsets_of_ranks(baskets, first_item, end_item, min_support_count, max_length, max_itemsets)",
+        "itemsets_of_ranks(baskets, first_item, end_item, min_support_count, max_length, max_itemsets[, exclusions])",
     )
     .with_argument(
         "baskets",
@@ -40,6 +43,10 @@ static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
     .with_argument("min_support_count", "A literal: the least number of baskets of an itemset.")
     .with_argument("max_length", "A literal: the most items of an itemset; 0 for no limit.")
     .with_argument("max_itemsets", "A literal: the most itemsets.")
+    .with_argument(
+        "exclusions",
+        "A literal that the driver encodes: pairs of codes; itemsets that hold both of a pair are left out.",
+    )
     .build()
 });
 
@@ -64,13 +71,14 @@ impl AggregateUDFImpl for ItemsetsOfRanks {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        let [DataType::List(basket), _, _, _, _, _] = arg_types else {
-            return plan_err!("{NAME} takes a list of baskets and five numbers");
+        let [DataType::List(basket), _, _, _, _, _, exclusions @ ..] = arg_types else {
+            return plan_err!("{NAME} takes a list of baskets, five numbers and perhaps exclusions");
         };
         let basket = as_basket_type(NAME, basket.data_type())?;
         let mut types = vec![DataType::List(Arc::new(Field::new_list_field(basket, true)))];
         types.extend([DataType::UInt32, DataType::UInt32]);
         types.extend([DataType::Int64, DataType::Int64, DataType::Int64]);
+        types.extend(exclusions.iter().map(|_| word_literal::data_type()));
         Ok(types)
     }
 
@@ -166,6 +174,7 @@ struct RankGroups {
     min_support_count: i64,
     max_length: usize,
     max_itemsets: usize,
+    exclusions: Exclusions,
     groups: Vec<RankGroup>,
     /// Bytes of all prefixes.
     bytes: usize,
@@ -185,6 +194,7 @@ impl RankGroups {
             min_support_count: literal(3, "min_support_count")?.max(1),
             max_length: no_limit(max_length),
             max_itemsets: no_limit(max_itemsets),
+            exclusions: args.exprs.get(6).map_or(Ok(Exclusions::default()), exclusions)?,
             groups: Vec::new(),
             bytes: 0,
         })
@@ -218,6 +228,16 @@ impl RankGroups {
         self.bytes = self.groups.iter().map(RankGroup::size).sum();
         taken
     }
+}
+
+/// The pairs of a literal argument.
+fn exclusions(argument: &Arc<dyn PhysicalExpr>) -> Result<Exclusions> {
+    let Some(literal) = argument.downcast_ref::<Literal>() else {
+        return plan_err!("{NAME}: exclusions must be a literal");
+    };
+    let words = word_literal::decode(literal.value())?;
+    let (pairs, rest) = words.as_chunks::<2>();
+    if rest.is_empty() { Ok(Exclusions::new(pairs)) } else { plan_err!("{NAME}: exclusions are pairs") }
 }
 
 fn by_length(found: &Collect) -> BTreeMap<usize, u64> {
@@ -297,7 +317,7 @@ impl GroupsAccumulator for RankGroups {
             // no itemset is in so many baskets
             if let Ok(min_count) = u32::try_from(self.min_support_count) {
                 let thresholds = Thresholds { min_count, max_length: self.max_length };
-                if mine(&prefixes, ranks, thresholds, &mut found).is_break() {
+                if mine(&prefixes, ranks, thresholds, &self.exclusions, &mut found).is_break() {
                     return Err(too_many_itemsets(self.max_itemsets as u64, &by_length(&found)).into());
                 }
             }

@@ -31,6 +31,7 @@ mod maximal_sets;
 mod pair_counts;
 mod single_group;
 mod value_counts;
+pub mod word_literal;
 
 pub use candidates::Candidates;
 pub use itemsets_of_ranks::too_many_itemsets;
