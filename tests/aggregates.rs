@@ -10,6 +10,7 @@ use datafusion::arrow::array::{
     StringViewArray, UInt32Array,
 };
 use datafusion::arrow::buffer::OffsetBuffer;
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Field, Int64Type, Schema, UInt32Type,
 };
@@ -207,6 +208,42 @@ proptest! {
                     items.as_primitive::<UInt32Type>().values().to_vec(),
                     expected.into_iter().collect::<Vec<_>>()
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn ids_are_counted_one_by_one(parts in parts(), texts in any::<bool>()) {
+        let numbers: MakeArguments =
+            |rows| vec![Arc::new(rows.iter().map(|row| row.order.map(i64::from)).collect::<Int64Array>())];
+        let strings: MakeArguments = |rows| {
+            let id = |row: &Row| row.order.map(|order| order.to_string());
+            vec![Arc::new(rows.iter().map(id).collect::<StringViewArray>())]
+        };
+        let arguments = if texts { strings } else { numbers };
+        let expected = |group: usize| {
+            let mut expected: BTreeMap<String, i64> = BTreeMap::new();
+            for order in counted(&parts, group).filter_map(|row| row.order) {
+                *expected.entry(order.to_string()).or_default() += 1;
+            }
+            expected
+        };
+        for results in results("distinct_count", &parts, arguments) {
+            for (group, found) in results {
+                prop_assert_eq!(found, ScalarValue::Int64(Some(expected(group).len() as i64)));
+            }
+        }
+        for results in results("value_counts", &parts, arguments) {
+            for (group, found) in results {
+                let ScalarValue::List(list) = found else { panic!("no list") };
+                let counted = list.value(0);
+                let counted = counted.as_struct();
+                let values = cast(counted.column(0), &DataType::Utf8).unwrap();
+                let values = values.as_string::<i32>().iter().map(|value| value.unwrap().to_owned());
+                let counts = counted.column(1).as_primitive::<Int64Type>().values().iter().copied();
+                let found: Vec<(String, i64)> = values.zip(counts).collect();
+                prop_assert_eq!(found.len(), expected(group).len());
+                prop_assert_eq!(found.into_iter().collect::<BTreeMap<_, _>>(), expected(group));
             }
         }
     }

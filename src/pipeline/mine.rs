@@ -19,8 +19,8 @@ use crate::udaf::{Candidates, too_many_itemsets};
 /// Ranges of ranks for each partition: enough that each partition gets about the same work.
 const GROUPS_OF_FEW_BASKETS: usize = 8;
 
-/// The same where there are so many baskets that their number tells the work, and going through them takes a while.
-const GROUPS_OF_MANY_BASKETS: usize = 2;
+/// The same where there are so many baskets that their number tells the work, and each range keeps much of all of them.
+const GROUPS_OF_MANY_BASKETS: usize = 1;
 const MANY_BASKETS: usize = 1_000_000;
 
 /// Finds the frequent itemsets of some baskets and registers them as `itemset_support`.

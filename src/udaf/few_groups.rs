@@ -78,6 +78,11 @@ fn columns(rows: Vec<Vec<ScalarValue>>) -> Result<Vec<ArrayRef>> {
     columns.into_iter().map(ScalarValue::iter_to_array).collect()
 }
 
+/// Columns of states without a row, whose types a state without values tells.
+fn no_states<S: GroupState>() -> Result<Vec<ArrayRef>> {
+    S::default().state()?.iter().map(|value| value.to_array_of_size(0)).collect()
+}
+
 impl<S: GroupState> GroupsAccumulator for FewGroups<S> {
     fn update_batch(
         &mut self,
@@ -119,11 +124,17 @@ impl<S: GroupState> GroupsAccumulator for FewGroups<S> {
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let mut emitted = emit_to.take_needed(&mut self.groups);
+        if emitted.is_empty() {
+            return S::default().evaluate()?.to_array_of_size(0);
+        }
         ScalarValue::iter_to_array(emitted.iter_mut().map(S::evaluate).collect::<Result<Vec<_>>>()?)
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
         let mut emitted = emit_to.take_needed(&mut self.groups);
+        if emitted.is_empty() {
+            return no_states::<S>();
+        }
         columns(emitted.iter_mut().map(S::state).collect::<Result<_>>()?)
     }
 
@@ -134,10 +145,8 @@ impl<S: GroupState> GroupsAccumulator for FewGroups<S> {
     ) -> Result<Vec<ArrayRef>> {
         let rows: Vec<usize> = (0..values[0].len()).collect();
         let mut single = Self::new(rows.len());
-        // a batch without rows has a state of no rows, whose types a state without values tells
         if rows.is_empty() {
-            let empty = columns(vec![S::default().state()?])?;
-            return Ok(empty.iter().map(|column| column.slice(0, 0)).collect());
+            return no_states::<S>();
         }
         single.update_batch(values, &rows, opt_filter, rows.len())?;
         single.state(EmitTo::All)
