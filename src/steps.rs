@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, UInt64Array};
+use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::compute::{cast, take};
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
@@ -408,12 +409,24 @@ pub fn with_schema(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatc
 }
 
 /// A nested column with no more values than its rows refer to. The engine hands out slices that share the values of all
-/// rows; casting or joining such slices would copy all values for each.
+/// rows; casting or joining such slices would copy all values for each. Of a list that is one slice of the values.
 fn compacted(column: &ArrayRef) -> Result<ArrayRef> {
-    if !column.data_type().is_nested() {
-        return Ok(Arc::clone(column));
-    }
-    Ok(take(column, &UInt64Array::from_iter_values(0..column.len() as u64), None)?)
+    let Some(lists) = column.as_list_opt::<i32>() else {
+        if !column.data_type().is_nested() {
+            return Ok(Arc::clone(column));
+        }
+        return Ok(take(column, &UInt64Array::from_iter_values(0..column.len() as u64), None)?);
+    };
+    let DataType::List(field) = column.data_type() else { return Ok(Arc::clone(column)) };
+    let (first, last) = (lists.offsets()[0], lists.offsets()[lists.len()]);
+    let offsets = lists.offsets().iter().map(|offset| offset - first).collect();
+    let values = lists.values().slice(first as usize, (last - first) as usize);
+    Ok(Arc::new(ListArray::try_new(
+        Arc::clone(field),
+        OffsetBuffer::new(offsets),
+        values,
+        lists.nulls().cloned(),
+    )?))
 }
 
 /// The schema with every field nullable, so that relations of the same columns have the same schema.
