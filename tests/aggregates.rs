@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Int64Array, ListArray,
-    StringViewArray, UInt32Array,
+    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array,
+    ListArray, StringViewArray, UInt32Array,
 };
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Field, Int64Type, Schema, UInt32Type,
+    DataType, Date32Type, Decimal128Type, Field, Float64Type, Int64Type, Schema, UInt32Type,
 };
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::logical_expr::{AggregateUDF, EmitTo, GroupsAccumulator};
@@ -306,21 +306,24 @@ proptest! {
     }
 
     #[test]
-    fn customer_orders_are_counted_by_hand(parts in parts()) {
-        let arguments: MakeArguments = |rows| {
-            let order = |row: &Row| row.order.map(|order| format!("order with a name longer than a view {order}"));
+    fn customer_orders_are_counted_by_hand(parts in parts(), texts in any::<bool>()) {
+        fn with_ids(ids: ArrayRef, rows: &[Row]) -> Vec<ArrayRef> {
+            let amounts = rows.iter().map(|row| row.amount.map(i128::from)).collect::<Decimal128Array>();
             vec![
-                Arc::new(rows.iter().map(order).collect::<StringViewArray>()),
+                ids,
                 Arc::new(rows.iter().map(|row| row.day).collect::<Date32Array>()),
-                Arc::new(
-                    rows.iter()
-                        .map(|row| row.amount.map(i128::from))
-                        .collect::<Decimal128Array>()
-                        .with_precision_and_scale(38, 4)
-                        .unwrap(),
-                ),
+                Arc::new(amounts.with_precision_and_scale(38, 4).unwrap()),
             ]
+        }
+        let strings: MakeArguments = |rows| {
+            let order = |row: &Row| row.order.map(|order| format!("order with a name longer than a view {order}"));
+            with_ids(Arc::new(rows.iter().map(order).collect::<StringViewArray>()), rows)
         };
+        let numbers: MakeArguments = |rows| {
+            let order = |row: &Row| row.order.map(|order| i64::from(order) - 3);
+            with_ids(Arc::new(rows.iter().map(order).collect::<Int64Array>()), rows)
+        };
+        let arguments = if texts { strings } else { numbers };
         for results in results("customer_orders", &parts, arguments) {
             for (group, found) in results {
                 let ScalarValue::Struct(found) = found else { panic!("no struct") };
@@ -336,7 +339,59 @@ proptest! {
                 prop_assert_eq!(date(1), days.last().copied());
                 prop_assert_eq!(count(2), orders.len() as i64);
                 prop_assert_eq!(count(3), days.len() as i64);
-                prop_assert_eq!(found.column(4).as_primitive::<Decimal128Type>().value(0), i128::from(amounts));
+                let lines = counted(&parts, group).filter(|row| row.order.is_some()).count();
+                prop_assert_eq!(count(4), lines as i64);
+                prop_assert_eq!(found.column(5).as_primitive::<Decimal128Type>().value(0), i128::from(amounts));
+            }
+        }
+    }
+
+    #[test]
+    fn quantile_edges_are_those_of_the_sorted_values(
+        parts in prop::collection::vec(prop::collection::vec(prop::option::weighted(0.9, -20i64..20), 0..40), 1..5),
+        bins in 1i64..8,
+    ) {
+        type Make<'a> = &'a dyn Fn(&[Option<i64>]) -> ArrayRef;
+        let mut sorted: Vec<i64> = parts.iter().flatten().flatten().copied().collect();
+        sorted.sort_unstable();
+        let steps = (0..=bins).map(|k| k as usize * sorted.len().saturating_sub(1));
+        let neighbours: Vec<(i64, i64, i64)> = steps
+            .filter(|_| !sorted.is_empty())
+            .map(|step| {
+                let (place, rest) = (step / bins as usize, step as i64 % bins);
+                (sorted[place], sorted[(place + 1).min(sorted.len() - 1)], rest)
+            })
+            .collect();
+        let cents = |part: &[Option<i64>]| {
+            let cents: Decimal128Array = part.iter().map(|value| value.map(i128::from)).collect();
+            Arc::new(cents.with_precision_and_scale(38, 2).unwrap()) as ArrayRef
+        };
+        let doubles = |part: &[Option<i64>]| {
+            Arc::new(part.iter().map(|value| value.map(|value| value as f64 / 100.0)).collect::<Float64Array>()) as ArrayRef
+        };
+        let wholes = |part: &[Option<i64>]| Arc::new(part.iter().copied().collect::<Int64Array>()) as ArrayRef;
+        let makers: [(Make<'_>, f64); 3] = [(&cents, 100.0), (&doubles, 100.0), (&wholes, 1.0)];
+        for (make, unit) in makers {
+            let unused = Arc::new(Int64Array::from(Vec::<i64>::new())) as ArrayRef;
+            let expr = with_literals("quantile_edges", &[make(&[]), unused], &[ScalarValue::Int64(Some(bins))]);
+            let mut total = expr.create_accumulator().unwrap();
+            for part in &parts {
+                let mut accumulator = expr.create_accumulator().unwrap();
+                accumulator.update_batch(&[make(part)]).unwrap();
+                let state: Vec<ArrayRef> =
+                    accumulator.state().unwrap().iter().map(|value| value.to_array().unwrap()).collect();
+                total.merge_batch(&state).unwrap();
+            }
+            let ScalarValue::Struct(found) = total.evaluate().unwrap() else { panic!("no struct") };
+            let values = cast(&found.column(0).as_list::<i32>().value(0), &DataType::Float64).unwrap();
+            let edges = found.column(1).as_list::<i32>().value(0);
+            let edges = edges.as_primitive::<Float64Type>().values();
+            let lower: Vec<f64> = neighbours.iter().map(|(lower, _, _)| *lower as f64 / unit).collect();
+            prop_assert_eq!(values.as_primitive::<Float64Type>().values().to_vec(), lower);
+            prop_assert_eq!(edges.len(), neighbours.len());
+            for (edge, (lower, upper, rest)) in edges.iter().zip(&neighbours) {
+                let expected = ((bins - rest) * lower + rest * upper) as f64 / (bins as f64 * unit);
+                prop_assert!((edge - expected).abs() < 1e-12, "{edge} {expected}");
             }
         }
     }

@@ -8,7 +8,7 @@ WITH summarised AS (
         customer_id,
         customer_orders(
             CASE WHEN NOT is_refund THEN order_id END,
-            CASE WHEN NOT is_refund THEN CAST(order_ts AS DATE) END,
+            CASE WHEN NOT is_refund THEN order_ts END,
             amount
         ) AS summary
     FROM line
@@ -22,6 +22,7 @@ SELECT
     summary['last_order_date'] AS last_order_date,
     summary['orders'] AS orders,
     summary['active_days'] AS active_days,
+    summary['lines'] AS lines,
     summary['monetary'] AS monetary
 FROM summarised
 WHERE summary['orders'] > 0

@@ -1,13 +1,13 @@
 -- What each segment is worth.
 --
 -- Grain:   a segment that has customers
--- Inputs:  scored_customer
+-- Inputs:  customer_rfm
 -- Formula: shares are of all customers and of all revenue; a share of no revenue is null.
 WITH total AS (
     SELECT
         count(*) AS customers,
         sum(monetary) AS revenue
-    FROM scored_customer
+    FROM customer_rfm
 ),
 
 segment AS (
@@ -19,7 +19,7 @@ segment AS (
         median(CAST(recency_days AS DOUBLE)) AS median_recency_days,
         median(CAST(frequency AS DOUBLE)) AS median_frequency,
         median(CAST(monetary AS DOUBLE)) AS median_monetary
-    FROM scored_customer
+    FROM customer_rfm
     GROUP BY segment
 )
 

@@ -63,7 +63,8 @@ keys! {
     "clean.invalid", Text, Some("\"error\""), "error or drop: no order id, no date where dates are mapped, a value that does not cast";
     "rfm.as_of", Text, Some("\"run_date\""), "the date recency is measured from: run_date, \"run_date + 1 day\", or a date not before it";
     "rfm.bins", Integer, Some("5"), "scores go from 1 to this";
-    "rfm.frequency", Text, Some("\"orders\""), "orders or days";
+    "rfm.frequency", Text, Some("\"orders\""), "orders, days, lines, or repeats: orders after the first";
+    "rfm.monetary", Text, Some("\"sum\""), "sum, or mean: an order's";
     "rfm.binning", Text, Some("\"quantile\""), "quantile or ntile; or one for each dimension";
     "rfm.binning.recency", Text, None, "the binning of recency alone";
     "rfm.binning.frequency", Text, None, "the binning of frequency alone";

@@ -93,6 +93,7 @@ pub struct Rfm {
     pub as_of: Option<NaiveDate>,
     pub bins: i64,
     pub frequency: String,
+    pub monetary: String,
     pub recency_binning: String,
     pub frequency_binning: String,
     pub monetary_binning: String,

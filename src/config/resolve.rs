@@ -147,7 +147,8 @@ impl Rfm {
         Ok(Self {
             as_of: as_of(settings, run_date)?,
             bins,
-            frequency: one_of(settings, "rfm.frequency", &["orders", "days"])?,
+            frequency: one_of(settings, "rfm.frequency", &["orders", "days", "lines", "repeats"])?,
+            monetary: one_of(settings, "rfm.monetary", &["sum", "mean"])?,
             recency_binning: binning("recency")?,
             frequency_binning: binning("frequency")?,
             monetary_binning: binning("monetary")?,

@@ -167,7 +167,7 @@ async fn register_grouped_lines(steps: &Steps<'_>, rules: &Rules) -> Result<()> 
 /// The lines with the columns of their customers' scores that make groups, each under `customer.` and its name.
 async fn with_customers(steps: &Steps<'_>, lines: DataFrame) -> Result<DataFrame> {
     const ID: &str = "customer.customer_id";
-    let customers = steps.context.table("scored_customer").await?;
+    let customers = steps.context.table("customer_rfm").await?;
     let mut columns = vec![ident("customer_id").alias(ID)];
     for name in crate::config::CUSTOMER_GROUPS {
         let column = ident(*name);

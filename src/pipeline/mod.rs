@@ -204,6 +204,7 @@ async fn score_customers(
     let as_of = rfm.as_of.unwrap_or(run_date);
     steps.parameters.set("as_of", ScalarValue::Date32(Some(days_since_1970(as_of)?)));
     steps.parameters.set("frequency", rfm.frequency.as_str());
+    steps.parameters.set("monetary", rfm.monetary.as_str());
     steps.parameters.set("bins", rfm.bins);
     steps.parameters.set("recency_binning", rfm.recency_binning.as_str());
     steps.parameters.set("frequency_binning", rfm.frequency_binning.as_str());
@@ -224,7 +225,11 @@ async fn score_customers(
         .sum();
     counts.insert(("rfm", "customers".to_owned()), customers.count() as i64);
     counts.insert(("rfm", "orders".to_owned()), orders);
-    steps.rows("scored_customer").await?;
+    steps.view("valued_customer").await?;
+    steps.rows("customer_range").await?;
+    steps.view("weighted_customer").await?;
+    steps.rows("loyalty_range").await?;
+    steps.view("scored_customer").await?;
     for table in ["customer_rfm", "rfm_segments", "rfm_thresholds"] {
         steps.table(table).await?;
     }

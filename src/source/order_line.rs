@@ -14,6 +14,9 @@ use crate::config::{Config, GroupBy, Input, Select};
 use crate::error::{Error, Result};
 use crate::tables::GroupType;
 
+/// Quantities that are whole numbers.
+const WHOLE: DataType = DataType::Decimal128(18, 0);
+
 /// How many copies of a line there are, before it has its own name among ours.
 const COPIES: &str = "copies of the line";
 
@@ -62,8 +65,12 @@ impl Mapping<'_> {
         let item_id = self.id("item_id", theirs.item_id.as_ref(), itemsets, false)?;
         let customer_id = self.id("customer_id", theirs.customer_id.as_ref(), rfm, false)?;
         let order_ts = self.time("order_ts", theirs.order_ts.as_ref(), rfm, &input.timezone)?;
-        let quantity =
-            self.decimal("quantity", theirs.quantity.as_ref(), &FACTOR)?.unwrap_or(cast(lit(1), FACTOR));
+        let quantity = self.decimal("quantity", theirs.quantity.as_ref(), &FACTOR)?;
+        let factor = match self.given("quantity", theirs.quantity.as_deref(), None)? {
+            // without a fraction nothing is to be rounded, which would take a division for each line
+            Some((given, from)) if from.is_integer() => Some(try_cast(given, WHOLE)),
+            _ => quantity.clone(),
+        };
         let unit_price = self.decimal("unit_price", theirs.unit_price.as_ref(), &FACTOR)?;
         let amount = self.decimal("amount", theirs.amount.as_ref(), &MONEY)?;
         let needs_money = if excludes_unpriced { Some("clean.unpriced = \"exclude\"") } else { rfm };
@@ -72,7 +79,10 @@ impl Mapping<'_> {
         }
         let amount = match (amount, &unit_price) {
             (Some(amount), _) => amount,
-            (None, Some(unit_price)) => cast(quantity.clone() * unit_price.clone(), MONEY),
+            (None, Some(unit_price)) => match factor {
+                Some(factor) => cast(factor * unit_price.clone(), MONEY),
+                None => cast(unit_price.clone(), MONEY),
+            },
             (None, None) => null(&MONEY)?,
         };
         Ok(vec![
@@ -80,7 +90,7 @@ impl Mapping<'_> {
             item_id.alias("item_id"),
             customer_id.alias("customer_id"),
             order_ts.alias("order_ts"),
-            quantity.alias("quantity"),
+            quantity.unwrap_or(cast(lit(1), FACTOR)).alias("quantity"),
             unit_price.map_or_else(|| null(&FACTOR), Ok)?.alias("unit_price"),
             amount.alias("amount"),
         ])

@@ -86,7 +86,7 @@ fn list_field() -> FieldRef {
 /// State and result are the same: the list of distinct items.
 #[derive(Debug, Default)]
 struct BasketAccumulator {
-    sets: GroupedSets,
+    sets: GroupedSets<u32>,
     groups: usize,
 }
 

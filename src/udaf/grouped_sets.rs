@@ -1,40 +1,49 @@
-//! A set of `u32` for each group, kept as one flat vector: what `basket` and `customer_orders` collect.
+//! A set of numbers for each group, kept as one flat vector: what `basket` and `customer_orders` collect.
+
+use std::fmt::Debug;
 
 use datafusion::logical_expr::EmitTo;
 
 /// Below this many pairs nothing is compacted: it would cost more than it frees.
 const COMPACT_FROM: usize = 1 << 16;
 
-/// Sets of `u32`, one a group, as two flat vectors: the groups and their values, pair by pair, so that no group owns an
+/// Sets of numbers, one a group, as two flat vectors: the groups and their values, pair by pair, so that no group owns an
 /// allocation.
 ///
 /// Duplicates are let in. Once there are twice as many pairs as distinct ones were last time, they are removed by a counting
-/// sort; where there were hardly any, it waits for four times as many. So memory is at most 16 bytes for each distinct
-/// pair, or 32 where pairs hardly repeat at first and often later, besides the vectors' own growth.
-#[derive(Debug, Default)]
-pub struct GroupedSets {
+/// sort; where there were hardly any, it waits for four times as many. So memory is at most twice the bytes of a number and of
+/// its group for each distinct pair, or four times where pairs hardly repeat at first and often later, besides the vectors'
+/// own growth.
+#[derive(Debug)]
+pub struct GroupedSets<V> {
     groups: Vec<u32>,
-    values: Vec<u32>,
+    values: Vec<V>,
     compact_at: usize,
+}
+
+impl<V> Default for GroupedSets<V> {
+    fn default() -> Self {
+        Self { groups: Vec::new(), values: Vec::new(), compact_at: 0 }
+    }
 }
 
 /// The sets of the first groups, each ascending: set `g` is `values[offsets[g]..offsets[g + 1]]`.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Sets {
+pub struct Sets<V> {
     pub offsets: Vec<usize>,
-    pub values: Vec<u32>,
+    pub values: Vec<V>,
 }
 
-impl Sets {
+impl<V> Sets<V> {
     /// The number of values in each set.
     pub fn lengths(&self) -> impl Iterator<Item = usize> + '_ {
         self.offsets.windows(2).map(|bounds| bounds[1] - bounds[0])
     }
 }
 
-impl GroupedSets {
+impl<V: Copy + Default + Ord + Debug> GroupedSets<V> {
     /// Adds a value to a group's set. A repetition of the last pair costs nothing: order lines often stand together.
-    pub fn insert(&mut self, group: usize, value: u32) {
+    pub fn insert(&mut self, group: usize, value: V) {
         let group = group as u32;
         if self.groups.last() == Some(&group) && self.values.last() == Some(&value) {
             return;
@@ -47,7 +56,7 @@ impl GroupedSets {
     }
 
     /// Takes the sets of the groups to emit, of `groups` in all; the groups that stay move to the front.
-    pub fn take(&mut self, emit_to: EmitTo, groups: usize) -> Sets {
+    pub fn take(&mut self, emit_to: EmitTo, groups: usize) -> Sets<V> {
         let mut sets = self.sets(groups);
         *self = Self::default();
         if let EmitTo::First(first) = emit_to {
@@ -63,7 +72,7 @@ impl GroupedSets {
 
     /// Bytes on the heap.
     pub fn size(&self) -> usize {
-        (self.groups.capacity() + self.values.capacity()) * size_of::<u32>()
+        self.groups.capacity() * size_of::<u32>() + self.values.capacity() * size_of::<V>()
     }
 
     fn compact(&mut self) {
@@ -77,7 +86,7 @@ impl GroupedSets {
     }
 
     /// The values by group, by counting sort, each group's then sorted and without repetition.
-    fn sets(&self, groups: usize) -> Sets {
+    fn sets(&self, groups: usize) -> Sets<V> {
         let mut next = vec![0_usize; groups + 1];
         for group in &self.groups {
             next[*group as usize + 1] += 1;
@@ -85,7 +94,7 @@ impl GroupedSets {
         for group in 0..groups {
             next[group + 1] += next[group];
         }
-        let mut values = vec![0; self.values.len()];
+        let mut values = vec![V::default(); self.values.len()];
         for (group, value) in self.groups.iter().zip(&self.values) {
             let place = &mut next[*group as usize];
             values[*place] = *value;
@@ -127,7 +136,7 @@ mod tests {
 
     #[test]
     fn emits_the_first_groups_and_renumbers_the_rest() {
-        let mut sets = GroupedSets::default();
+        let mut sets = GroupedSets::<u32>::default();
         for (group, value) in [(2, 7), (0, 9), (0, 3), (0, 9), (2, 1)] {
             sets.insert(group, value);
         }

@@ -65,6 +65,14 @@ impl Interner {
         text_of(&self.bytes, &self.ends, code)
     }
 
+    /// The string with this code.
+    ///
+    /// # Errors
+    /// Never: only strings are interned.
+    pub fn text(&self, code: u32) -> Result<&str> {
+        std::str::from_utf8(self.get(code)).map_err(|error| exec_datafusion_err!("an id is no text: {error}"))
+    }
+
     /// The distinct strings, in the order of their codes.
     ///
     /// # Errors
@@ -72,8 +80,7 @@ impl Interner {
     pub fn to_array(&self) -> Result<ArrayRef> {
         let mut strings = StringBuilder::with_capacity(self.ends.len(), self.bytes.len());
         for code in 0..self.ends.len() as u32 {
-            let string = std::str::from_utf8(self.get(code));
-            strings.append_value(string.map_err(|error| exec_datafusion_err!("an id is no text: {error}"))?);
+            strings.append_value(self.text(code)?);
         }
         Ok(Arc::new(strings.finish()))
     }

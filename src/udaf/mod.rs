@@ -29,6 +29,7 @@ mod itemset_lists;
 mod itemsets_of_ranks;
 mod maximal_sets;
 mod pair_counts;
+mod quantile_edges;
 mod single_group;
 mod value_counts;
 pub mod word_literal;
@@ -50,6 +51,7 @@ pub fn all() -> Vec<AggregateUDF> {
         AggregateUDF::from(itemsets_of_ranks::ItemsetsOfRanks::default()),
         AggregateUDF::from(maximal_sets::MaximalSets::default()),
         AggregateUDF::from(pair_counts::PairCounts::default()),
+        AggregateUDF::from(quantile_edges::QuantileEdges::default()),
         AggregateUDF::from(value_counts::ValueCounts::default()),
     ]
 }

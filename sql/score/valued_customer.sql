@@ -1,0 +1,20 @@
+-- Each customer's recency, tenure and frequency, as of a date.
+--
+-- Grain:      a customer
+-- Inputs:     customer
+-- Parameters: $as_of      the date recency and tenure are measured from
+--             $frequency  'orders', 'days' or 'lines' (those of orders), or 'repeats' (orders after the first)
+--             $monetary   'sum', or 'mean' (an order, rounded half away from zero)
+SELECT
+    customer_id,
+    first_order_date,
+    last_order_date,
+    -- a date as an integer is its days since 1970
+    CAST(CAST($as_of AS DATE) AS INT) - CAST(last_order_date AS INT) AS recency_days,
+    CAST(CAST($as_of AS DATE) AS INT) - CAST(first_order_date AS INT) AS tenure_days,
+    orders,
+    active_days,
+    CASE $frequency WHEN 'days' THEN active_days WHEN 'lines' THEN lines WHEN 'repeats' THEN orders - 1 ELSE orders END AS frequency,
+    CASE WHEN $monetary = 'mean' THEN CAST(monetary / CAST(orders AS DECIMAL(18, 0)) AS DECIMAL(38, 4)) ELSE monetary END AS monetary,
+    CAST(monetary AS DOUBLE) / CAST(orders AS DOUBLE) AS average_order_value
+FROM customer
