@@ -24,6 +24,7 @@
 //! | aggregates and functions | [`udaf`], [`udf`] |
 //! | published tables | [`tables`] for schemas, [`audit`], [`publish`] for staging, commits and promotion |
 //! | reading what was published | [`query`] |
+//! | segment maps | [`segments`], with those that come along in `segments/*.toml` |
 //! | the engine | [`session`], with one planner rule of ours in [`aggregate_once`] |
 //! | the demo's shop | [`sample`] |
 //!
@@ -61,6 +62,7 @@ pub mod pipeline;
 pub mod publish;
 pub mod query;
 pub mod sample;
+pub mod segments;
 pub mod session;
 pub mod source;
 pub mod sql;

@@ -42,7 +42,7 @@ sql_files! {
         "closed_itemset", "maximal_itemset", "frequent_itemsets",
     ],
     "score": [
-        "segment_grid", "valued_customer", "customer_range", "weighted_customer", "loyalty_range", "scored_customer", "customer_rfm", "rfm_segments", "rfm_thresholds",
+        "valued_customer", "customer_range", "weighted_customer", "loyalty_range", "scored_customer", "customer_rfm", "rfm_segments", "rfm_thresholds",
         "itemset_index", "rule_split", "rule_extension", "confident_rule", "rule_space", "measured_rule", "tested_count", "adjusted_rule",
         "rule_count", "association_rules", "rule_items", "run_summary",
     ],

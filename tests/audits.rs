@@ -89,7 +89,9 @@ async fn published(bench: &Bench) -> (Arguments, Parameters) {
     let baskets =
         lines(&arguments, "SELECT max(basket_count) FROM association_rules").await[0].parse::<i64>().unwrap();
     let mut parameters = Parameters::default();
-    parameters.set("bins", 5_i64);
+    for name in ["recency_bins", "frequency_bins", "monetary_bins"] {
+        parameters.set(name, 5_i64);
+    }
     parameters.set("basket_count", baskets);
     parameters.set("min_support_count", (baskets as f64 * 0.01).ceil() as i64);
     parameters.set("min_confidence", 0.3);

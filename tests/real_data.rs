@@ -121,6 +121,31 @@ async fn r_rfm_thresholds_less_their_one_unit() {
         lines(&arguments, "SELECT count(*), sum(monetary) FROM customer_rfm").await,
         ["995 464158.0000"]
     );
+    let mut with_its_segments = arguments.clone();
+    // its bins are [lower, upper) with the edges above and one more unit; days, orders and money are whole numbers
+    let cuts = "recency = [114, 180, 297, 481], frequency = [3, 4, 5, 7], monetary = [255, 381, 506, 665]";
+    with_its_segments.set.extend([
+        "rfm.segments=rfm_r".to_owned(),
+        "rfm.binning=fixed".to_owned(),
+        format!("rfm.cuts={{ {cuts} }}"),
+    ]);
+    run(&with_its_segments).await.unwrap();
+    let segments = "SELECT segment, customers FROM rfm_segments ORDER BY customers DESC";
+    assert_eq!(
+        lines(&with_its_segments, segments).await,
+        [
+            "Potential Loyalist 342",
+            "Loyal Customers 170",
+            "Lost 148",
+            "New Customers 104",
+            "About To Sleep 102",
+            "Can't Lose Them 47",
+            "Champions 35",
+            "At Risk 28",
+            "Need Attention 10",
+            "Promising 9",
+        ]
+    );
 }
 
 #[tokio::test]

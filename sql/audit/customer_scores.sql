@@ -1,11 +1,11 @@
--- Scores lie from 1 to $bins, scaled values and the loyalty score from 0 to 1, and the cell repeats the scores.
+-- Scores lie from 1 to their most, scaled values and the loyalty score from 0 to 1, and the cell repeats the scores.
 SELECT *
 FROM customer_rfm
 WHERE
     (
-        recency_score BETWEEN 1 AND CAST($bins AS BIGINT)
-        AND frequency_score BETWEEN 1 AND CAST($bins AS BIGINT)
-        AND monetary_score BETWEEN 1 AND CAST($bins AS BIGINT)
+        recency_score BETWEEN 1 AND CAST($recency_bins AS BIGINT)
+        AND frequency_score BETWEEN 1 AND CAST($frequency_bins AS BIGINT)
+        AND monetary_score BETWEEN 1 AND CAST($monetary_bins AS BIGINT)
         AND recency_scaled BETWEEN 0 AND 1
         AND frequency_scaled BETWEEN 0 AND 1
         AND monetary_scaled BETWEEN 0 AND 1

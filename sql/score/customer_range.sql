@@ -2,11 +2,11 @@
 --
 -- Grain:      one row
 -- Inputs:     valued_customer
--- Parameters: $bins  scores go from 1 to $bins
+-- Parameters: $recency_bins, $frequency_bins, $monetary_bins  scores go from 1 to these
 SELECT
-    quantile_edges(recency_days, CAST($bins AS BIGINT)) AS recency,
-    quantile_edges(frequency, CAST($bins AS BIGINT)) AS frequency,
-    quantile_edges(monetary, CAST($bins AS BIGINT)) AS monetary,
+    quantile_edges(recency_days, CAST($recency_bins AS BIGINT)) AS recency,
+    quantile_edges(frequency, CAST($frequency_bins AS BIGINT)) AS frequency,
+    quantile_edges(monetary, CAST($monetary_bins AS BIGINT)) AS monetary,
     min(recency_days) AS least_recency,
     max(recency_days) AS most_recency,
     min(frequency) AS least_frequency,

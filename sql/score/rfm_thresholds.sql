@@ -3,28 +3,46 @@
 --
 -- Grain:      a dimension and a score
 -- Inputs:     customer_rfm, customer_range
--- Parameters: $bins, $recency_binning, $frequency_binning, $monetary_binning
--- Formula:    quantile: bins (lower, upper] between the edges of customer_range. ntile: least and most of the tile.
+-- Parameters: $recency_bins, $frequency_bins, $monetary_bins
+--             $recency_ends, $frequency_ends, $monetary_ends  'edges' for bins (lower, upper] between the edges of customer_range,
+--             'cuts' for those between fixed ones, of which the outer are null, 'values' for the least and most value of a score
+--             $recency_cuts, $frequency_cuts, $monetary_cuts
 WITH edge AS (
     SELECT
         'recency' AS dimension,
-        $recency_binning AS binning,
-        unnest(range(1, CAST($bins AS BIGINT) + 1)) AS bin,
-        recency['edges'] AS edges
+        $recency_ends AS ends,
+        CAST($recency_bins AS BIGINT) AS bins,
+        unnest(range(1, CAST($recency_bins AS BIGINT) + 1)) AS bin,
+        recency['edges'] AS edges,
+        CAST($recency_cuts AS DECIMAL(38, 4)[]) AS cuts
     FROM customer_range
     UNION ALL
-    SELECT 'frequency', $frequency_binning, unnest(range(1, CAST($bins AS BIGINT) + 1)), frequency['edges'] FROM customer_range
+    SELECT
+        'frequency',
+        $frequency_ends,
+        CAST($frequency_bins AS BIGINT),
+        unnest(range(1, CAST($frequency_bins AS BIGINT) + 1)),
+        frequency['edges'],
+        CAST($frequency_cuts AS DECIMAL(38, 4)[])
+    FROM customer_range
     UNION ALL
-    SELECT 'monetary', $monetary_binning, unnest(range(1, CAST($bins AS BIGINT) + 1)), monetary['edges'] FROM customer_range
+    SELECT
+        'monetary',
+        $monetary_ends,
+        CAST($monetary_bins AS BIGINT),
+        unnest(range(1, CAST($monetary_bins AS BIGINT) + 1)),
+        monetary['edges'],
+        CAST($monetary_cuts AS DECIMAL(38, 4)[])
+    FROM customer_range
 ),
 
 bin AS (
     SELECT
         dimension,
-        binning,
-        CAST(CASE WHEN dimension = 'recency' THEN CAST($bins AS BIGINT) + 1 - bin ELSE bin END AS INT) AS score,
-        edges[bin] AS lower,
-        edges[bin + 1] AS upper
+        ends,
+        CAST(CASE WHEN dimension = 'recency' THEN bins + 1 - bin ELSE bin END AS INT) AS score,
+        CASE WHEN ends = 'edges' THEN edges[bin] WHEN bin > 1 THEN CAST(cuts[bin] AS DOUBLE) END AS lower,
+        CASE WHEN ends = 'edges' THEN edges[bin + 1] WHEN bin < bins THEN CAST(cuts[bin + 1] AS DOUBLE) END AS upper
     FROM edge
 ),
 
@@ -50,8 +68,8 @@ scored AS (
 SELECT
     bin.dimension,
     bin.score,
-    CASE WHEN bin.binning = 'ntile' THEN scored.least ELSE bin.lower END AS lower,
-    CASE WHEN bin.binning = 'ntile' THEN scored.most ELSE bin.upper END AS upper,
+    CASE WHEN bin.ends = 'values' THEN scored.least ELSE bin.lower END AS lower,
+    CASE WHEN bin.ends = 'values' THEN scored.most ELSE bin.upper END AS upper,
     coalesce(scored.customers, 0) AS customers
 FROM bin
 LEFT JOIN scored ON bin.dimension = scored.dimension AND bin.score = scored.score

@@ -1,7 +1,7 @@
 -- The scored customers with the names that their scores give them: loyalty group and segment.
 --
 -- Grain:   a customer
--- Inputs:  weighted_customer, segment_grid, loyalty_group (the labels of the groups, numbered from 1, the lowest first),
+-- Inputs:  weighted_customer, segment_cell (registered: the segment of each three scores), loyalty_group (the labels of the groups, numbered from 1, the lowest first),
 --          loyalty_range
 -- Formula: loyalty groups are by quantile, as in weighted_customer.
 WITH grouped AS (
@@ -31,10 +31,11 @@ SELECT
     grouped.monetary_scaled,
     grouped.loyalty_score,
     loyalty_group.loyalty_group,
-    segment_grid.segment
+    segment_cell.segment
 FROM grouped
 LEFT JOIN loyalty_group ON grouped.group_number = loyalty_group.group_number
-LEFT JOIN segment_grid
+LEFT JOIN segment_cell
     ON
-        grouped.recency_score BETWEEN segment_grid.recency_from AND segment_grid.recency_to
-        AND grouped.frequency_score BETWEEN segment_grid.frequency_from AND segment_grid.frequency_to
+        grouped.recency_score = segment_cell.recency_score
+        AND grouped.frequency_score = segment_cell.frequency_score
+        AND grouped.monetary_score = segment_cell.monetary_score

@@ -14,7 +14,12 @@ SELECT
     CAST(CAST($as_of AS DATE) AS INT) - CAST(first_order_date AS INT) AS tenure_days,
     orders,
     active_days,
-    CASE $frequency WHEN 'days' THEN active_days WHEN 'lines' THEN lines WHEN 'repeats' THEN orders - 1 ELSE orders END AS frequency,
+    CASE
+        WHEN $frequency = 'days' THEN active_days
+        WHEN $frequency = 'lines' THEN lines
+        WHEN $frequency = 'repeats' THEN orders - 1
+        ELSE orders
+    END AS frequency,
     CASE WHEN $monetary = 'mean' THEN CAST(monetary / CAST(orders AS DECIMAL(18, 0)) AS DECIMAL(38, 4)) ELSE monetary END AS monetary,
     CAST(monetary AS DOUBLE) / CAST(orders AS DOUBLE) AS average_order_value
 FROM customer

@@ -7,6 +7,7 @@ pub enum Kind {
     TextList,
     /// A list, or one string that is a SQL predicate.
     TextOrList,
+    NumberList,
     Integer,
     Number,
     Boolean,
@@ -19,6 +20,7 @@ impl Kind {
             Self::Text => "a string",
             Self::TextList => "a list of strings",
             Self::TextOrList => "a list of strings, or a string",
+            Self::NumberList => "a list of numbers",
             Self::Integer => "a whole number",
             Self::Number => "a number",
             Self::Boolean => "true or false",
@@ -63,17 +65,25 @@ keys! {
     "clean.invalid", Text, Some("\"error\""), "error or drop: no order id, no date where dates are mapped, a value that does not cast";
     "rfm.as_of", Text, Some("\"run_date\""), "the date recency is measured from: run_date, \"run_date + 1 day\", or a date not before it";
     "rfm.bins", Integer, Some("5"), "scores go from 1 to this";
+    "rfm.bins.recency", Integer, None, "the scores of recency alone";
+    "rfm.bins.frequency", Integer, None, "the scores of frequency alone";
+    "rfm.bins.monetary", Integer, None, "the scores of monetary alone";
     "rfm.frequency", Text, Some("\"orders\""), "orders, days, lines, or repeats: orders after the first";
     "rfm.monetary", Text, Some("\"sum\""), "sum, or mean: an order's";
-    "rfm.binning", Text, Some("\"quantile\""), "quantile or ntile; or one for each dimension";
+    "rfm.binning", Text, Some("\"quantile\""), "quantile, ntile, percent_rank or fixed; or one for each dimension";
     "rfm.binning.recency", Text, None, "the binning of recency alone";
     "rfm.binning.frequency", Text, None, "the binning of frequency alone";
     "rfm.binning.monetary", Text, None, "the binning of monetary alone";
+    "rfm.cuts.recency", NumberList, None, "where fixed bins of recency in days end, ascending, but for the last";
+    "rfm.cuts.frequency", NumberList, None, "the same of frequency";
+    "rfm.cuts.monetary", NumberList, None, "the same of monetary";
+    "rfm.nested", Boolean, Some("false"), "bin frequency within each recency score, and monetary within both";
     "rfm.weights.recency", Number, Some("0.3"), "recency's share of the loyalty score";
     "rfm.weights.frequency", Number, Some("0.3"), "frequency's share";
     "rfm.weights.monetary", Number, Some("0.4"), "monetary's share; the three sum to 1";
     "rfm.groups", TextList, Some("[\"Low\", \"Medium\", \"High\", \"Very High\"]"), "loyalty groups by quantile, the lowest first";
-    "rfm.segments", Text, Some("\"grid\""), "the segment map";
+    "rfm.segments", Text, Some("\"grid\""), "the segment map: grid, rfm_r, braze, pymc_marketing, or a TOML file";
+    "rfm.incomplete_segments", Text, Some("\"error\""), "error or allow: cells without a segment (they become other), rules that never match";
     "rules.algorithm", Text, Some("\"fp_growth\""), "fp_growth or apriori; both give the same tables";
     "rules.min_support", Number, Some("0.01"), "the least share of baskets of a frequent itemset, in (0, 1]";
     "rules.min_support_count", Integer, None, "the least number of baskets, in place of min_support";

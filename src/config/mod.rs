@@ -91,17 +91,59 @@ pub struct Clean {
 pub struct Rfm {
     /// None until the run date is known.
     pub as_of: Option<NaiveDate>,
-    pub bins: i64,
     pub frequency: String,
     pub monetary: String,
-    pub recency_binning: String,
-    pub frequency_binning: String,
-    pub monetary_binning: String,
+    pub by_recency: Dimension,
+    pub by_frequency: Dimension,
+    pub by_monetary: Dimension,
+    /// Whether frequency is binned within each recency score, and money within both.
+    pub nested: bool,
     pub recency_weight: f64,
     pub frequency_weight: f64,
     pub monetary_weight: f64,
     pub groups: Vec<String>,
     pub segments: String,
+    /// Whether a segment map may leave out cells or have rules that never match.
+    pub allow_incomplete_segments: bool,
+}
+
+/// How a dimension is cut into scores.
+#[derive(Debug, Clone, Serialize)]
+pub struct Dimension {
+    pub binning: Binning,
+    /// Scores go from 1 to this.
+    pub bins: i64,
+    /// The upper ends of all bins but the last, ascending, where binning is by fixed cut points.
+    pub cuts: Vec<f64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Binning {
+    Quantile,
+    Ntile,
+    PercentRank,
+    Fixed,
+}
+
+impl Binning {
+    /// The name in the configuration and in SQL.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Quantile => "quantile",
+            Self::Ntile => "ntile",
+            Self::PercentRank => "percent_rank",
+            Self::Fixed => "fixed",
+        }
+    }
+}
+
+impl Rfm {
+    /// Recency, frequency, monetary.
+    #[must_use]
+    pub fn dimensions(&self) -> [&Dimension; 3] {
+        [&self.by_recency, &self.by_frequency, &self.by_monetary]
+    }
 }
 
 #[derive(Debug, Clone, Serialize)]

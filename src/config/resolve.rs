@@ -7,8 +7,8 @@ use datafusion::sql::parser::DFParserBuilder;
 
 use super::settings::Settings;
 use super::{
-    Algorithm, CUSTOMER_GROUPS, Categories, Clean, Columns, Engine, Format, GroupBy, Input, Items,
-    MinSupport, Output, Rfm, Rules, Select, Target,
+    Algorithm, Binning, CUSTOMER_GROUPS, Categories, Clean, Columns, Dimension, Engine, Format, GroupBy,
+    Input, Items, MinSupport, Output, Rfm, Rules, Select, Target,
 };
 use crate::error::{Error, Result};
 
@@ -116,22 +116,6 @@ impl Clean {
 
 impl Rfm {
     pub(super) fn resolve(settings: &Settings, run_date: Option<NaiveDate>) -> Result<Self> {
-        let bins = required(settings.integer("rfm.bins"), "rfm.bins")?;
-        let segments = one_of(settings, "rfm.segments", &["grid"])?;
-        if bins != 5 {
-            return Err(settings.error(
-                "rfm.bins",
-                "must be 5, the scores that the segments of rfm.segments = \"grid\" are named by",
-            ));
-        }
-        let binning = |dimension: &str| {
-            let own = format!("rfm.binning.{dimension}");
-            let key = if settings.text(&own).is_some() { own.as_str() } else { "rfm.binning" };
-            if settings.text(key).as_deref() == Some("fixed") {
-                return Err(settings.error(key, "cannot be fixed in this version; use quantile or ntile"));
-            }
-            one_of(settings, key, &["quantile", "ntile"])
-        };
         let weight = |dimension: &str| number_in(settings, &format!("rfm.weights.{dimension}"), 0.0, 1.0);
         let weights = [weight("recency")?, weight("frequency")?, weight("monetary")?];
         if (weights.iter().sum::<f64>() - 1.0).abs() > 1e-9 {
@@ -146,19 +130,62 @@ impl Rfm {
         }
         Ok(Self {
             as_of: as_of(settings, run_date)?,
-            bins,
             frequency: one_of(settings, "rfm.frequency", &["orders", "days", "lines", "repeats"])?,
             monetary: one_of(settings, "rfm.monetary", &["sum", "mean"])?,
-            recency_binning: binning("recency")?,
-            frequency_binning: binning("frequency")?,
-            monetary_binning: binning("monetary")?,
+            by_recency: dimension(settings, "recency")?,
+            by_frequency: dimension(settings, "frequency")?,
+            by_monetary: dimension(settings, "monetary")?,
+            nested: settings.boolean("rfm.nested").unwrap_or_default(),
             recency_weight: weights[0],
             frequency_weight: weights[1],
             monetary_weight: weights[2],
             groups,
-            segments,
+            segments: required(settings.text("rfm.segments"), "rfm.segments")?,
+            allow_incomplete_segments: one_of(settings, "rfm.incomplete_segments", &["error", "allow"])?
+                == "allow",
         })
     }
+}
+
+/// How a dimension is binned: by its own keys, else by those for all.
+fn dimension(settings: &Settings, name: &str) -> Result<Dimension> {
+    let key_of = |table: &str, is_written: &dyn Fn(&str) -> bool| {
+        let own = format!("{table}.{name}");
+        if is_written(&own) { own } else { table.to_owned() }
+    };
+    let binning_key = key_of("rfm.binning", &|key| settings.text(key).is_some());
+    let cuts_key = format!("rfm.cuts.{name}");
+    let cuts = settings.numbers(&cuts_key);
+    let binning =
+        match one_of(settings, &binning_key, &["quantile", "ntile", "percent_rank", "fixed"])?.as_str() {
+            "ntile" => Binning::Ntile,
+            "percent_rank" => Binning::PercentRank,
+            "fixed" => Binning::Fixed,
+            _ => Binning::Quantile,
+        };
+    match (binning, &cuts) {
+        (Binning::Fixed, None) => {
+            return Err(settings.error(&binning_key, &format!("is fixed, and {cuts_key} does not say where")));
+        }
+        (Binning::Fixed, Some(cuts)) => {
+            if cuts.is_empty() || !cuts.is_sorted_by(|a, b| a < b) || cuts.iter().any(|cut| cut.abs() >= 1e14)
+            {
+                return Err(settings.error(&cuts_key, "must be ascending numbers, at least one"));
+            }
+        }
+        (_, Some(_)) => {
+            return Err(
+                settings.error(&cuts_key, &format!("belongs to binning fixed, which {binning_key} is not"))
+            );
+        }
+        (_, None) => {}
+    }
+    let bins_key = key_of("rfm.bins", &|key| settings.integer(key).is_some());
+    let bins = match &cuts {
+        Some(cuts) => cuts.len() as i64 + 1,
+        None => integer_in(settings, &bins_key, 1, 100)?,
+    };
+    Ok(Dimension { binning, bins, cuts: cuts.unwrap_or_default() })
 }
 
 /// `run_date`, `run_date + 1 day`, `run_date + N days` or a date not before the run date.

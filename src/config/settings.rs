@@ -114,6 +114,9 @@ impl Settings {
             Kind::TextOrList => {
                 value.is_str() || value.as_array().is_some_and(|list| list.iter().all(Value::is_str))
             }
+            Kind::NumberList => value
+                .as_array()
+                .is_some_and(|list| list.iter().all(|value| value.is_integer() || value.is_float())),
             Kind::Integer => value.is_integer(),
             Kind::Number => value.is_integer() || value.is_float(),
             Kind::Boolean => value.is_bool(),
@@ -149,6 +152,13 @@ impl Settings {
     pub fn list(&self, name: &str) -> Option<Vec<String>> {
         let list = self.value(name)?.as_array()?;
         Some(list.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect())
+    }
+
+    #[must_use]
+    pub fn numbers(&self, name: &str) -> Option<Vec<f64>> {
+        let number =
+            |value: &Value| value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64));
+        Some(self.value(name)?.as_array()?.iter().filter_map(number).collect())
     }
 
     #[must_use]

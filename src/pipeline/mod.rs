@@ -5,15 +5,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{Days, NaiveDate};
-use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::array::{
+    ArrayRef, AsArray, Decimal128Array, Int32Array, Int64Array, RecordBatch, StringArray,
+};
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use datafusion::common::utils::SingleRowListArrayBuilder;
 use datafusion::logical_expr::{Expr, col, lit};
 use datafusion::prelude::DataFrame;
 use datafusion::scalar::ScalarValue;
 
-use crate::config::{Config, Items, Rfm};
+use crate::config::{Binning, Config, Items, Rfm};
 use crate::error::{Error, ErrorKind, Result};
 use crate::group::Group;
+use crate::segments::{Cell, SegmentMap};
 use crate::source::{self, Hierarchy};
 use crate::sql::Parameters;
 use crate::steps::{Rows, Steps};
@@ -205,16 +209,25 @@ async fn score_customers(
     steps.parameters.set("as_of", ScalarValue::Date32(Some(days_since_1970(as_of)?)));
     steps.parameters.set("frequency", rfm.frequency.as_str());
     steps.parameters.set("monetary", rfm.monetary.as_str());
-    steps.parameters.set("bins", rfm.bins);
-    steps.parameters.set("recency_binning", rfm.recency_binning.as_str());
-    steps.parameters.set("frequency_binning", rfm.frequency_binning.as_str());
-    steps.parameters.set("monetary_binning", rfm.monetary_binning.as_str());
+    for (name, dimension) in ["recency", "frequency", "monetary"].into_iter().zip(rfm.dimensions()) {
+        let is_nested = rfm.nested && name != "recency";
+        let ends = match dimension.binning {
+            Binning::Fixed => "cuts",
+            Binning::Quantile if !is_nested => "edges",
+            _ => "values",
+        };
+        steps.parameters.set(&format!("{name}_bins"), dimension.bins);
+        steps.parameters.set(&format!("{name}_binning"), dimension.binning.name());
+        steps.parameters.set(&format!("{name}_cuts"), cut_points(&dimension.cuts)?);
+        steps.parameters.set(&format!("{name}_ends"), ends);
+    }
+    steps.parameters.set("nested", rfm.nested);
     steps.parameters.set("recency_weight", rfm.recency_weight);
     steps.parameters.set("frequency_weight", rfm.frequency_weight);
     steps.parameters.set("monetary_weight", rfm.monetary_weight);
     steps.parameters.set("group_count", rfm.groups.len() as i64);
     steps.register_rows("loyalty_group", &loyalty_groups(&rfm.groups)?)?;
-    steps.view("segment_grid").await?;
+    steps.register_rows("segment_cell", &segment_cells(&SegmentMap::load(rfm)?.cells(rfm)?)?)?;
 
     let customers = steps.rows("customer").await?;
     let orders: i64 = customers
@@ -239,6 +252,28 @@ async fn score_customers(
 fn days_since_1970(date: NaiveDate) -> Result<i32> {
     let days = date.signed_duration_since(NaiveDate::default()).num_days();
     i32::try_from(days).map_err(|_| Error::config("the as-of date is out of range"))
+}
+
+/// Cut points to the fourth decimal between two numbers that do not count, as `quantile_edges` gives inner values between the
+/// least and the most.
+fn cut_points(cuts: &[f64]) -> Result<ScalarValue> {
+    let decimals = cuts.iter().map(|cut| Some((cut * 1e4).round() as i128));
+    let points: Decimal128Array = [Some(0)].into_iter().chain(decimals).chain([Some(0)]).collect();
+    let points = points.with_precision_and_scale(38, 4)?;
+    Ok(ScalarValue::List(Arc::new(SingleRowListArrayBuilder::new(Arc::new(points)).build_list_array())))
+}
+
+fn segment_cells(cells: &[Cell]) -> Result<Rows> {
+    let scores = |dimension: usize| -> ArrayRef {
+        Arc::new(cells.iter().map(|cell| Some(cell.scores[dimension] as i32)).collect::<Int32Array>())
+    };
+    let segments: StringArray = cells.iter().map(|cell| Some(cell.segment.as_str())).collect();
+    rows_of(vec![
+        ("recency_score", scores(0)),
+        ("frequency_score", scores(1)),
+        ("monetary_score", scores(2)),
+        ("segment", Arc::new(segments)),
+    ])
 }
 
 fn loyalty_groups(labels: &[String]) -> Result<Rows> {

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::config::{Config, GroupBy, Input, Rules};
 use crate::error::{Error, Result};
 use crate::location::Location;
+use crate::segments::SegmentMap;
 
 #[derive(Serialize)]
 struct Material<'a> {
@@ -41,10 +42,11 @@ pub fn fingerprints(
     }
     // itemsets and rules depend on the customers' scores where they are grouped by them
     let by_customers = config.rules.by.iter().any(|by| matches!(by, GroupBy::Customer(_)));
-    let customers = by_customers.then_some(&config.rfm);
+    let segments = config.select.rfm.then(|| SegmentMap::load(&config.rfm)).transpose()?;
+    let customers = by_customers.then_some((&config.rfm, &segments));
     for name in names {
         let parameters = match name {
-            "rfm" => serde_json::to_value(&config.rfm),
+            "rfm" => serde_json::to_value((&config.rfm, &segments)),
             "itemsets" => {
                 serde_json::to_value((itemset_parameters(&config.rules), customers, listed(hierarchy)))
             }
