@@ -42,6 +42,10 @@ const FAULTS: &[(&str, &str, &str)] = &[
     ("segment_totals", "rfm_segments", "SELECT * FROM sound WHERE segment <> 'champions'"),
     ("threshold_customers", "rfm_thresholds", "SELECT * REPLACE (customers + 1 AS customers) FROM sound"),
     ("threshold_customers", "rfm_thresholds", "SELECT * FROM sound WHERE score < 5"),
+    ("concentration_totals", "rfm_concentration", "SELECT * FROM sound WHERE decile > 1"),
+    ("concentration_totals", "rfm_segments", "SELECT * REPLACE (revenue + 1 AS revenue) FROM sound"),
+    ("summary_customers", "customer_summary", "SELECT * REPLACE (t - 1000 AS t) FROM sound"),
+    ("summary_customers", "customer_summary", "SELECT * FROM sound UNION ALL (SELECT * FROM sound LIMIT 1)"),
     ("itemset_key", "frequent_itemsets", "SELECT * FROM sound UNION ALL (SELECT * FROM sound LIMIT 1)"),
     ("itemset_measures", "frequent_itemsets", "SELECT * REPLACE (0 AS support_count) FROM sound"),
     ("itemset_measures", "frequent_itemsets", "SELECT * REPLACE (length + 1 AS length) FROM sound"),
@@ -84,7 +88,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
 
 async fn published(bench: &Bench) -> (Arguments, Parameters) {
     sample::write(&bench.path("shop"), 1000).unwrap();
-    let arguments = bench.arguments(&bench.text("shop"), &["rules.min_support=0.01"]);
+    let arguments = bench.arguments(&bench.text("shop"), &["rules.min_support=0.01", "rfm.summary=week"]);
     run(&arguments).await.unwrap();
     let baskets =
         lines(&arguments, "SELECT max(basket_count) FROM association_rules").await[0].parse::<i64>().unwrap();
@@ -92,6 +96,7 @@ async fn published(bench: &Bench) -> (Arguments, Parameters) {
     for name in ["recency_bins", "frequency_bins", "monetary_bins"] {
         parameters.set(name, 5_i64);
     }
+    parameters.set("monetary", "sum");
     parameters.set("basket_count", baskets);
     parameters.set("min_support_count", (baskets as f64 * 0.01).ceil() as i64);
     parameters.set("min_confidence", 0.3);

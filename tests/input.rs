@@ -300,3 +300,32 @@ async fn csv_may_have_another_delimiter_and_no_header() {
     ];
     assert_eq!(customers(&bench, &input, &set).await.unwrap(), ["c 2024-01-01 2024-01-01 2 2.0000"]);
 }
+
+#[tokio::test]
+async fn returns_and_money_below_zero_are_refused_where_that_is_asked() {
+    let bench = Bench::new();
+    let input = bench.write(
+        "lines.csv",
+        "order_id,customer_id,order_ts,quantity,unit_price\n1,ann,2024-01-01,1,5\n2,ann,2024-02-01,-3,5\n3,bob,2023-05-01,1,7\n",
+    );
+    let rfm = |set: &[&str]| Arguments { select: vec!["rfm".to_owned()], ..bench.arguments(&input, set) };
+    for (set, expected) in [
+        (&["clean.returns=error"][..], "1 lines are returns, which clean.returns = \"error\" refuses"),
+        (&["clean.returns=net", "rfm.negative=error"], "1 customers have less money than nothing"),
+    ] {
+        let error = run(&rfm(set)).await.unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+        assert_eq!(error.kind().exit_code(), 2);
+    }
+    let money = "SELECT customer_id, monetary FROM customer_rfm ORDER BY customer_id";
+    for (set, expected) in [
+        (&["clean.returns=net"][..], &["ann -10.0000", "bob 7.0000"][..]),
+        (&["clean.returns=net", "rfm.negative=zero"], &["ann 0.0000", "bob 7.0000"]),
+        (&["rfm.window=366 days"], &["ann 5.0000"]),
+        (&["rfm.window=365 days"], &[]),
+    ] {
+        let arguments = rfm(set);
+        run(&arguments).await.unwrap();
+        assert_eq!(lines(&arguments, money).await, expected, "{set:?}");
+    }
+}

@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::fmt::Write;
+
 use regulars::config::Arguments;
 use support::{Bench, lines, run, shared};
 
@@ -47,6 +49,8 @@ async fn segments(set: &[&str]) -> Option<Vec<String>> {
             ["1.0", "3.75", "1.0"]
         );
     }
+    let top_fifth = "SELECT round(cumulative_revenue_share * 100, 3) FROM rfm_concentration WHERE decile = 2";
+    assert_eq!(lines(&arguments, top_fifth).await, ["74.617"]);
     Some(lines(&arguments, "SELECT segment, customers FROM rfm_segments ORDER BY customers DESC").await)
 }
 
@@ -146,6 +150,51 @@ async fn r_rfm_thresholds_less_their_one_unit() {
             "Promising 9",
         ]
     );
+}
+
+#[tokio::test]
+async fn lifetimes_summary_of_cdnow_by_day_and_by_week() {
+    let Some(shared) = shared() else { return };
+    let bench = Bench::new();
+    let text = std::fs::read_to_string(shared.join("data/cdnow_sample.txt")).unwrap();
+    let mut csv = String::from("order_id,customer_id,order_ts,amount\n");
+    for (number, line) in text.lines().enumerate() {
+        let [_, customer, date, _, amount] = line.split_whitespace().collect::<Vec<_>>()[..] else {
+            continue;
+        };
+        let date = format!("{}-{}-{}", &date[..4], &date[4..6], &date[6..]);
+        writeln!(csv, "{number},{customer},{date},{amount}").unwrap();
+    }
+    let input = bench.write("cdnow.csv", &csv);
+    let golden =
+        std::fs::read_to_string(shared.join("data/golden/cdnow_sample_summary_lifetimes.csv")).unwrap();
+    // lifetimes reads the week of the 30th of September to its end
+    for (period, run_date) in [("day", "1997-09-30"), ("week", "1997-10-05")] {
+        let arguments = Arguments {
+            run_date: Some(run_date.to_owned()),
+            select: vec!["rfm".to_owned()],
+            ..bench.arguments(&input, &[&format!("rfm.summary={period}")])
+        };
+        run(&arguments).await.unwrap();
+        let found = lines(&arguments, "SELECT * FROM customer_summary ORDER BY customer_id").await;
+        let expected: Vec<Vec<&str>> = golden
+            .lines()
+            .skip(1)
+            .map(|line| line.split(',').collect::<Vec<_>>())
+            .filter(|cells| cells[1] == period)
+            .collect();
+        assert!(expected.len() > 2000);
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(&expected) {
+            let found: Vec<&str> = found.split(' ').collect();
+            assert_eq!(
+                [found[0], found[1], found[2], found[3]],
+                [expected[0], expected[2], expected[3], expected[4]]
+            );
+            let [found, expected] = [found[4], expected[5]].map(|value| value.parse::<f64>().unwrap());
+            assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 -- What each customer ordered, up to the run date.
 --
--- Grain:  a customer with at least one order
--- Inputs: line
--- Formula: a refund (clean.returns = "net") adds its amount and is no order; a customer with refunds alone is left out.
+-- Grain:      a customer with at least one order
+-- Inputs:     line
+-- Parameters: $window_start  the first day whose orders and refunds count; null for all
+-- Formula:    a refund (clean.returns = "net") adds its amount and is no order; a customer with refunds alone is left out.
 WITH summarised AS (
     SELECT
         customer_id,
@@ -12,7 +13,7 @@ WITH summarised AS (
             amount
         ) AS summary
     FROM line
-    WHERE customer_id IS NOT NULL
+    WHERE customer_id IS NOT NULL AND (order_ts < $window_start) IS DISTINCT FROM true
     GROUP BY customer_id
 )
 

@@ -1,8 +1,8 @@
--- The segments together are all customers, all orders and all revenue, to the last digit.
+-- The segments together are all customers, all orders and, where monetary is a sum, all revenue, to the last digit.
 SELECT *
 FROM (SELECT sum(customers) AS customers, sum(orders) AS orders, sum(revenue) AS revenue FROM rfm_segments) AS segments
 CROSS JOIN (SELECT count(*) AS customers, sum(orders) AS orders, sum(monetary) AS revenue FROM customer_rfm) AS total
 WHERE
     (segments.customers IS DISTINCT FROM nullif(total.customers, 0))
     OR (segments.orders IS DISTINCT FROM total.orders)
-    OR (segments.revenue IS DISTINCT FROM total.revenue)
+    OR ($monetary = 'sum' AND (segments.revenue IS DISTINCT FROM total.revenue))

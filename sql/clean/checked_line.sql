@@ -4,7 +4,7 @@
 -- Inputs:     order_line (registered from the source: our columns, typed, beside the verdicts of the user's predicates and what
 --             rules.by says of a line, group_key)
 -- Parameters: $run_end   timestamp, the first moment after the run date; null where dates are not mapped
---             $returns   'exclude', 'net' or 'keep'
+--             $returns   'exclude', 'net' or 'keep'; 'error' leaves them out, too, for the run to refuse them
 --             $unpriced  'keep' or 'exclude'
 SELECT
     order_id,
@@ -19,7 +19,7 @@ SELECT
         WHEN NOT passes_filter THEN 'filtered'
         WHEN order_ts >= $run_end THEN 'after_run_date'
         WHEN invalid_column IS NOT NULL THEN concat('invalid_', invalid_column)
-        WHEN is_return AND $returns = 'exclude' THEN 'return'
+        WHEN is_return AND $returns IN ('exclude', 'error') THEN 'return'
         WHEN $unpriced = 'exclude' AND coalesce(unit_price, amount, 0) = 0 THEN 'unpriced'
     END AS left_out_as
 FROM order_line

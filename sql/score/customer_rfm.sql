@@ -2,6 +2,6 @@
 --
 -- Grain:  a customer
 -- Inputs: scored_customer
-SELECT *
+SELECT * EXCEPT (revenue)
 FROM scored_customer
 ORDER BY customer_id

@@ -1,13 +1,13 @@
 -- What each segment is worth.
 --
 -- Grain:   a segment that has customers
--- Inputs:  customer_rfm
+-- Inputs:  scored_customer
 -- Formula: shares are of all customers and of all revenue; a share of no revenue is null.
 WITH total AS (
     SELECT
         count(*) AS customers,
-        sum(monetary) AS revenue
-    FROM customer_rfm
+        sum(revenue) AS revenue
+    FROM scored_customer
 ),
 
 segment AS (
@@ -15,11 +15,11 @@ segment AS (
         segment,
         count(*) AS customers,
         sum(orders) AS orders,
-        sum(monetary) AS revenue,
+        sum(revenue) AS revenue,
         median(CAST(recency_days AS DOUBLE)) AS median_recency_days,
         median(CAST(frequency AS DOUBLE)) AS median_frequency,
         median(CAST(monetary AS DOUBLE)) AS median_monetary
-    FROM customer_rfm
+    FROM scored_customer
     GROUP BY segment
 )
 

@@ -21,6 +21,7 @@ SELECT
     grouped.active_days,
     grouped.frequency,
     grouped.monetary,
+    grouped.revenue,
     grouped.average_order_value,
     grouped.recency_score,
     grouped.frequency_score,

@@ -4,6 +4,7 @@
 -- Inputs:     customer
 -- Parameters: $as_of      the date recency and tenure are measured from
 --             $frequency  'orders', 'days' or 'lines' (those of orders), or 'repeats' (orders after the first)
+--             $negative   'keep', or 'zero' for money below zero, where refunds are more than orders
 --             $monetary   'sum', or 'mean' (an order, rounded half away from zero)
 SELECT
     customer_id,
@@ -20,6 +21,12 @@ SELECT
         WHEN $frequency = 'repeats' THEN orders - 1
         ELSE orders
     END AS frequency,
-    CASE WHEN $monetary = 'mean' THEN CAST(monetary / CAST(orders AS DECIMAL(18, 0)) AS DECIMAL(38, 4)) ELSE monetary END AS monetary,
-    CAST(monetary AS DOUBLE) / CAST(orders AS DOUBLE) AS average_order_value
-FROM customer
+    CASE WHEN $monetary = 'mean' THEN CAST(revenue / CAST(orders AS DECIMAL(18, 0)) AS DECIMAL(38, 4)) ELSE revenue END AS monetary,
+    revenue,
+    CAST(revenue AS DOUBLE) / CAST(orders AS DOUBLE) AS average_order_value
+FROM (
+    SELECT
+        * EXCEPT (monetary),
+        CASE WHEN $negative = 'zero' THEN greatest(monetary, CAST(0 AS DECIMAL(38, 4))) ELSE monetary END AS revenue
+    FROM customer
+) AS customer

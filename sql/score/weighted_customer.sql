@@ -156,6 +156,7 @@ scaled AS (
         customer.active_days,
         customer.frequency,
         customer.monetary,
+        customer.revenue,
         customer.average_order_value,
         customer.recency_score,
         customer.frequency_score,

@@ -58,12 +58,15 @@ keys! {
     "input.columns.quantity", Text, None, "how many; 1 without it";
     "input.columns.unit_price", Text, None, "the price of one; this or amount is needed by rfm";
     "input.columns.amount", Text, None, "the line's money; quantity times unit_price without it";
-    "clean.returns", Text, Some("\"exclude\""), "exclude, net or keep the lines for which returns_when is true";
+    "clean.returns", Text, Some("\"exclude\""), "exclude, net, keep or refuse (error) the lines for which returns_when is true";
     "clean.returns_when", Text, Some("\"quantity < 0 or amount < 0\""), "a SQL predicate on our columns";
     "clean.unpriced", Text, Some("\"keep\""), "keep or exclude lines whose price is zero or missing";
     "clean.duplicates", Text, Some("\"keep\""), "keep or drop lines equal in all raw columns";
     "clean.invalid", Text, Some("\"error\""), "error or drop: no order id, no date where dates are mapped, a value that does not cast";
     "rfm.as_of", Text, Some("\"run_date\""), "the date recency is measured from: run_date, \"run_date + 1 day\", or a date not before it";
+    "rfm.window", Text, None, "how far back orders count, such as 365 days up to the run date; all without it";
+    "rfm.negative", Text, Some("\"keep\""), "keep, zero or error: customers whose money is below zero, after refunds";
+    "rfm.summary", Text, Some("\"none\""), "none, day, week or month: publish customer_summary, what models of lifetime value take, by that period";
     "rfm.bins", Integer, Some("5"), "scores go from 1 to this";
     "rfm.bins.recency", Integer, None, "the scores of recency alone";
     "rfm.bins.frequency", Integer, None, "the scores of frequency alone";

@@ -91,6 +91,12 @@ pub struct Clean {
 pub struct Rfm {
     /// None until the run date is known.
     pub as_of: Option<NaiveDate>,
+    /// How many days up to the run date count; all without it.
+    pub window_days: Option<u32>,
+    /// `keep`, `zero` or `error`.
+    pub negative: String,
+    /// The period of `customer_summary`, if that is wanted.
+    pub summary: Option<String>,
     pub frequency: String,
     pub monetary: String,
     pub by_recency: Dimension,

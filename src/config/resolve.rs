@@ -105,7 +105,7 @@ impl Clean {
     pub(super) fn resolve(settings: &Settings) -> Result<Self> {
         check_syntax(settings, "clean.returns_when")?;
         Ok(Self {
-            returns: one_of(settings, "clean.returns", &["exclude", "net", "keep"])?,
+            returns: one_of(settings, "clean.returns", &["exclude", "net", "keep", "error"])?,
             returns_when: required(settings.text("clean.returns_when"), "clean.returns_when")?,
             unpriced: one_of(settings, "clean.unpriced", &["keep", "exclude"])?,
             drop_duplicates: one_of(settings, "clean.duplicates", &["keep", "drop"])? == "drop",
@@ -132,6 +132,10 @@ impl Rfm {
             as_of: as_of(settings, run_date)?,
             frequency: one_of(settings, "rfm.frequency", &["orders", "days", "lines", "repeats"])?,
             monetary: one_of(settings, "rfm.monetary", &["sum", "mean"])?,
+            window_days: window_days(settings)?,
+            negative: one_of(settings, "rfm.negative", &["keep", "zero", "error"])?,
+            summary: Some(one_of(settings, "rfm.summary", &["none", "day", "week", "month"])?)
+                .filter(|summary| summary != "none"),
             by_recency: dimension(settings, "recency")?,
             by_frequency: dimension(settings, "frequency")?,
             by_monetary: dimension(settings, "monetary")?,
@@ -145,6 +149,17 @@ impl Rfm {
                 == "allow",
         })
     }
+}
+
+/// `N days`: the run date is the last of them.
+fn window_days(settings: &Settings) -> Result<Option<u32>> {
+    let Some(text) = settings.text("rfm.window") else { return Ok(None) };
+    let days = match text.split_whitespace().collect::<Vec<_>>()[..] {
+        [days, "day" | "days"] => days.parse::<u32>().ok(),
+        _ => None,
+    };
+    let days = days.filter(|days| (1..1_000_000).contains(days));
+    days.map(Some).ok_or_else(|| settings.error("rfm.window", "must be a number of days, such as 365 days"))
 }
 
 /// How a dimension is binned: by its own keys, else by those for all.

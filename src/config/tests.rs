@@ -42,7 +42,7 @@ fn values_out_of_range_name_the_key_and_where_it_was_written() {
         ("rfm.bins=0", "rfm.bins must be from 1 to 100"),
         ("rfm.binning=fixed", "rfm.binning is fixed, and rfm.cuts.recency does not say where"),
         ("rfm.cuts.monetary=[1, 2]", "rfm.cuts.monetary belongs to binning fixed, which rfm.binning is not"),
-        ("clean.returns=maybe", "clean.returns must be exclude or net or keep, not maybe"),
+        ("clean.returns=maybe", "clean.returns must be exclude or net or keep or error, not maybe"),
         ("clean.returns_when=quantity <", "clean.returns_when is no SQL expression"),
         ("input.timezone=Mars", "input.timezone is no time zone"),
         ("engine.kind=ballista", "engine.kind cannot be ballista in this version"),

@@ -156,6 +156,13 @@ async fn clean(
     if invalid > 0 && !config.clean.drop_invalid {
         return Err(invalid_lines(steps, invalid).await?);
     }
+    let returned = counts.get(&("clean", "lines_return".to_owned())).copied().unwrap_or_default();
+    if returned > 0 && config.clean.returns == "error" {
+        let message = format!("{returned} lines are returns, which clean.returns = \"error\" refuses");
+        return Err(Error::new(ErrorKind::Value, message)
+            .with("key", "clean.returns_when")
+            .with("value", &config.clean.returns_when));
+    }
     if counts.get(&("clean", "lines_kept".to_owned())).is_none_or(|kept| *kept == 0) {
         let read = counts.get(&("clean", "lines_read".to_owned())).copied().unwrap_or_default();
         return Err(Error::new(
@@ -198,6 +205,8 @@ async fn invalid_lines(steps: &mut Steps<'_>, lines: i64) -> Result<Error> {
     ))
 }
 
+const MICROSECONDS_A_DAY: i64 = 24 * 60 * 60 * 1_000_000;
+
 /// Aggregate customers and score them.
 async fn score_customers(
     steps: &mut Steps<'_>,
@@ -207,6 +216,12 @@ async fn score_customers(
 ) -> Result<()> {
     let as_of = rfm.as_of.unwrap_or(run_date);
     steps.parameters.set("as_of", ScalarValue::Date32(Some(days_since_1970(as_of)?)));
+    steps.parameters.set("run_date", ScalarValue::Date32(Some(days_since_1970(run_date)?)));
+    let window_start = rfm
+        .window_days
+        .map(|days| Ok::<i64, Error>(end_of(run_date)? - i64::from(days) * MICROSECONDS_A_DAY));
+    steps.parameters.set("window_start", ScalarValue::TimestampMicrosecond(window_start.transpose()?, None));
+    steps.parameters.set("negative", rfm.negative.as_str());
     steps.parameters.set("frequency", rfm.frequency.as_str());
     steps.parameters.set("monetary", rfm.monetary.as_str());
     for (name, dimension) in ["recency", "frequency", "monetary"].into_iter().zip(rfm.dimensions()) {
@@ -243,8 +258,22 @@ async fn score_customers(
     steps.view("weighted_customer").await?;
     steps.rows("loyalty_range").await?;
     steps.view("scored_customer").await?;
-    for table in ["customer_rfm", "rfm_segments", "rfm_thresholds"] {
+    if rfm.negative == "error" {
+        let below_zero = steps.rows("negative_customer").await?.single_count();
+        if below_zero > 0 {
+            let message = format!(
+                "{below_zero} customers have less money than nothing, after refunds; see clean.returns, or set rfm.negative to keep \
+                 or zero"
+            );
+            return Err(Error::new(ErrorKind::Value, message).with("key", "rfm.negative"));
+        }
+    }
+    for table in ["customer_rfm", "rfm_segments", "rfm_thresholds", "rfm_concentration"] {
         steps.table(table).await?;
+    }
+    if let Some(summary) = &rfm.summary {
+        steps.parameters.set("summary", summary.as_str());
+        steps.table("customer_summary").await?;
     }
     Ok(())
 }

@@ -216,6 +216,11 @@ impl Attempt {
     /// The commit after another: this run's tables, and the other's that it did not select.
     fn commit_after(&self, latest: Option<&Commit>, tables: &BTreeMap<String, TableObjects>) -> Commit {
         let mut all = latest.map(|latest| latest.tables.clone()).unwrap_or_default();
+        // a table that this run did not make, of a name that it selected, is one that is no longer asked for
+        all.retain(|name, _| {
+            let selection = crate::tables::table(name).and_then(|table| table.selection);
+            selection.is_none_or(|selection| !self.fingerprints.contains_key(selection))
+        });
         all.extend(tables.clone());
         let mut fingerprints = latest.map(|latest| latest.fingerprints.clone()).unwrap_or_default();
         if self.fingerprints.contains_key("itemsets") && !self.fingerprints.contains_key("rules") {

@@ -1,0 +1,44 @@
+-- How revenue is spread over customers: deciles from the customers who spend most, Lorenz points, the Gini coefficient.
+--
+-- Grain:   a tenth of the customers, the first of the highest revenue; ties by customer_id
+-- Inputs:  scored_customer
+-- Formula: the Lorenz curve from the top runs through (cumulative_customer_share, cumulative_revenue_share).
+--          gini, the same in every row: with x_1 to x_n ascending, the sum of (2 i - n - 1) x_i / (n sum x): 0 where all are equal,
+--          (n - 1) / n where one has all. From decimals to the last division. Shares and gini are null without revenue above 0.
+WITH placed AS (
+    SELECT
+        revenue,
+        CAST(ntile(10) OVER (ORDER BY revenue DESC, customer_id) AS INT) AS decile,
+        CAST(row_number() OVER (ORDER BY revenue DESC, customer_id) AS DECIMAL(18, 0)) AS place
+    FROM scored_customer
+),
+
+decile AS (
+    SELECT
+        decile,
+        count(*) AS customers,
+        sum(revenue) AS revenue,
+        sum(CAST(revenue * place AS DECIMAL(38, 4))) AS weighted
+    FROM placed
+    GROUP BY decile
+),
+
+total AS (
+    SELECT
+        CAST(sum(customers) AS BIGINT) AS customers,
+        CASE WHEN sum(revenue) > 0 THEN sum(revenue) END AS revenue,
+        CAST(CAST(sum(customers) + 1 AS DECIMAL(18, 0)) * sum(revenue) - 2 * sum(weighted) AS DOUBLE) AS spread
+    FROM decile
+)
+
+SELECT
+    decile.decile,
+    decile.customers,
+    decile.revenue,
+    CAST(decile.revenue AS DOUBLE) / CAST(total.revenue AS DOUBLE) AS revenue_share,
+    CAST(sum(decile.customers) OVER (ORDER BY decile.decile) AS DOUBLE) / CAST(total.customers AS DOUBLE) AS cumulative_customer_share,
+    CAST(sum(decile.revenue) OVER (ORDER BY decile.decile) AS DOUBLE) / CAST(total.revenue AS DOUBLE) AS cumulative_revenue_share,
+    total.spread / (CAST(total.customers AS DOUBLE) * CAST(total.revenue AS DOUBLE)) AS gini
+FROM total
+CROSS JOIN decile
+ORDER BY decile
