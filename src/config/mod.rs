@@ -97,6 +97,8 @@ pub struct Rfm {
     pub negative: String,
     /// The period of `customer_summary`, if that is wanted.
     pub summary: Option<String>,
+    /// Whether `cohort_retention` is wanted.
+    pub cohorts: bool,
     pub frequency: String,
     pub monetary: String,
     pub by_recency: Dimension,

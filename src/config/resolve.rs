@@ -136,6 +136,7 @@ impl Rfm {
             negative: one_of(settings, "rfm.negative", &["keep", "zero", "error"])?,
             summary: Some(one_of(settings, "rfm.summary", &["none", "day", "week", "month"])?)
                 .filter(|summary| summary != "none"),
+            cohorts: settings.boolean("rfm.cohorts").unwrap_or_default(),
             by_recency: dimension(settings, "recency")?,
             by_frequency: dimension(settings, "frequency")?,
             by_monetary: dimension(settings, "monetary")?,

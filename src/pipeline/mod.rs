@@ -275,6 +275,9 @@ async fn score_customers(
         steps.parameters.set("summary", summary.as_str());
         steps.table("customer_summary").await?;
     }
+    if rfm.cohorts {
+        steps.table("cohort_retention").await?;
+    }
     Ok(())
 }
 
