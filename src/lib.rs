@@ -17,7 +17,7 @@
 //! | what a person types | [`cli`], then [`commands`] for what each command does |
 //! | what it means | [`config`]: every key with its type and default in `config/keys.rs`, where values come from in `config/settings.rs` |
 //! | the whole job in order | [`job`]: prepare, compute, audit, publish |
-//! | the stages | [`pipeline`], which runs SQL files through [`steps`]: `pipeline/mine.rs` from lines to itemsets, `pipeline/rules.rs` from itemsets to rules; `pipeline/groups.rs` for groups of baskets that are mined apart ([`group`]) |
+//! | the stages | [`pipeline`], which runs SQL files through [`steps`]: `pipeline/customers.rs` from lines to scored customers, `pipeline/mine.rs` from lines to itemsets, `pipeline/rules.rs` from itemsets to rules; `pipeline/groups.rs` for groups of baskets that are mined apart ([`group`]) |
 //! | the miner itself | [`mining`]: plain Rust over flat vectors, which `udaf/itemsets_of_ranks.rs` hands to SQL |
 //! | a relation | `sql/<stage>/<relation>.sql`, listed in [`sql`] |
 //! | the input | [`location`] for stores, [`source`] for files and schema, `source/order_line.rs` for our columns, `source/mapping.rs` for what a user wrote of them, `source/hierarchy.rs` for categories, `source/cast.rs` for types |

@@ -42,12 +42,12 @@ sql_files! {
         "closed_itemset", "maximal_itemset", "frequent_itemsets",
     ],
     "score": [
-        "valued_customer", "negative_customer", "customer_range", "weighted_customer", "loyalty_range", "scored_customer", "customer_rfm", "rfm_segments", "rfm_thresholds", "rfm_concentration",
+        "valued_customer", "negative_customer", "customer_range", "weighted_customer", "loyalty_range", "scored_customer", "customer_before", "segment_migration", "customer_rfm", "rfm_segments", "rfm_thresholds", "rfm_concentration",
         "itemset_index", "rule_split", "rule_extension", "confident_rule", "rule_space", "measured_rule", "tested_count", "adjusted_rule",
         "rule_count", "association_rules", "rule_items", "run_summary",
     ],
     "audit": [
-        "customer_key", "customer_scores", "customer_group", "segment_shares", "segment_totals", "threshold_customers", "concentration_totals", "summary_customers", "cohort_shares",
+        "customer_key", "customer_scores", "customer_group", "segment_shares", "segment_totals", "threshold_customers", "concentration_totals", "summary_customers", "cohort_shares", "migration_totals",
         "itemset_key", "itemset_measures", "itemset_subsets", "rule_key", "rule_counts", "rule_measures", "rule_sides",
         "rule_item_sides", "summary_key", "summary_lines",
     ],

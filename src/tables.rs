@@ -65,6 +65,8 @@ impl GroupType {
 #[derive(Debug, Clone, Copy)]
 enum Column {
     Text,
+    /// A string that is null where there is none.
+    MaybeText,
     Texts,
     Date,
     Int,
@@ -76,7 +78,7 @@ enum Column {
     MaybeReal,
 }
 
-use Column::{Count, Date, Flag, Int, MaybeReal, Money, Real, Text, Texts};
+use Column::{Count, Date, Flag, Int, MaybeReal, MaybeText, Money, Real, Text, Texts};
 
 pub static TABLES: &[Table] = &[
     Table {
@@ -150,6 +152,19 @@ pub static TABLES: &[Table] = &[
             ("cumulative_customer_share", Real),
             ("cumulative_revenue_share", MaybeReal),
             ("gini", MaybeReal),
+        ],
+    },
+    Table {
+        name: "segment_migration",
+        selection: Some("rfm"),
+        groups: Vec::new(),
+        key: &["segment_before", "segment_after"],
+        columns: &[
+            ("segment_before", MaybeText),
+            ("segment_after", MaybeText),
+            ("customers", Count),
+            ("revenue_before", Money),
+            ("revenue_after", Money),
         ],
     },
     Table {
@@ -281,6 +296,7 @@ impl Table {
         let fields = self.columns.iter().map(|(name, column)| {
             let (data_type, nullable) = match column {
                 Text => (DataType::Utf8, false),
+                MaybeText => (DataType::Utf8, true),
                 Texts => (DataType::List(Arc::new(Field::new("item", DataType::Utf8, false))), false),
                 Date => (DataType::Date32, false),
                 Int => (DataType::Int32, false),

@@ -48,6 +48,12 @@ const FAULTS: &[(&str, &str, &str)] = &[
     ("summary_customers", "customer_summary", "SELECT * FROM sound UNION ALL (SELECT * FROM sound LIMIT 1)"),
     ("cohort_shares", "cohort_retention", "SELECT * REPLACE (retention * 1.001 AS retention) FROM sound"),
     ("cohort_shares", "cohort_retention", "SELECT * FROM sound UNION ALL SELECT * FROM sound"),
+    ("migration_totals", "segment_migration", "SELECT * FROM sound WHERE segment_before IS NOT NULL"),
+    (
+        "migration_totals",
+        "segment_migration",
+        "SELECT * REPLACE (revenue_after + 1 AS revenue_after) FROM sound",
+    ),
     ("itemset_key", "frequent_itemsets", "SELECT * FROM sound UNION ALL (SELECT * FROM sound LIMIT 1)"),
     ("itemset_measures", "frequent_itemsets", "SELECT * REPLACE (0 AS support_count) FROM sound"),
     ("itemset_measures", "frequent_itemsets", "SELECT * REPLACE (length + 1 AS length) FROM sound"),
@@ -90,8 +96,10 @@ const FAULTS: &[(&str, &str, &str)] = &[
 
 async fn published(bench: &Bench) -> (Arguments, Parameters) {
     sample::write(&bench.path("shop"), 1000).unwrap();
-    let arguments = bench
-        .arguments(&bench.text("shop"), &["rules.min_support=0.01", "rfm.summary=week", "rfm.cohorts=true"]);
+    let arguments = bench.arguments(
+        &bench.text("shop"),
+        &["rules.min_support=0.01", "rfm.summary=week", "rfm.cohorts=true", "rfm.compare_to=90 days"],
+    );
     run(&arguments).await.unwrap();
     let baskets =
         lines(&arguments, "SELECT max(basket_count) FROM association_rules").await[0].parse::<i64>().unwrap();

@@ -76,6 +76,27 @@ async fn online_retail_segments_with_recency_by_quantile_and_frequency_by_ntile(
 }
 
 #[tokio::test]
+async fn online_retails_customers_moved_between_segments_in_half_a_year() {
+    let bench = Bench::new();
+    let set = [
+        "input.filter=InvoiceNo NOT LIKE 'C%' AND UnitPrice > 0",
+        "rfm.as_of=run_date + 1 day",
+        "rfm.binning.frequency=ntile",
+        "rfm.compare_to=2011-06-30",
+    ];
+    let Some(arguments) = online_retail(&bench, "rfm", &set) else { return };
+    run(&arguments).await.unwrap();
+    let totals = "SELECT sum(customers) FILTER (WHERE segment_before IS NOT NULL), \
+                  sum(customers) FILTER (WHERE segment_before = segment_after), \
+                  sum(customers) FILTER (WHERE segment_before IS NULL) FROM segment_migration";
+    assert_eq!(lines(&arguments, totals).await, ["2960 1061 1378"]);
+    let champions = "SELECT segment_after, customers FROM segment_migration WHERE segment_before = 'champions' \
+                     ORDER BY customers DESC LIMIT 4";
+    let expected = ["champions 192", "loyal_customers 139", "at_risk 43", "cant_lose 24"];
+    assert_eq!(lines(&arguments, champions).await, expected);
+}
+
+#[tokio::test]
 async fn online_retail_segments_with_ntile_for_all() {
     let Some(segments) = segments(&["rfm.binning=ntile"]).await else { return };
     assert_eq!(

@@ -2,7 +2,8 @@
 --
 -- Grain:      a customer with at least one order
 -- Inputs:     line
--- Parameters: $window_start  the first day whose orders and refunds count; null for all
+-- Parameters: $window_start  the first moment whose orders and refunds count; null for all
+--             $window_end    the first moment whose do not any more, likewise
 -- Formula:    a refund (clean.returns = "net") adds its amount and is no order; a customer with refunds alone is left out.
 WITH summarised AS (
     SELECT
@@ -13,7 +14,10 @@ WITH summarised AS (
             amount
         ) AS summary
     FROM line
-    WHERE customer_id IS NOT NULL AND (order_ts < $window_start) IS DISTINCT FROM true
+    WHERE
+        customer_id IS NOT NULL
+        AND ((order_ts < $window_start) IS DISTINCT FROM true)
+        AND ((order_ts >= $window_end) IS DISTINCT FROM true)
     GROUP BY customer_id
 )
 

@@ -67,6 +67,7 @@ keys! {
     "rfm.window", Text, None, "how far back orders count, such as 365 days up to the run date; all without it";
     "rfm.negative", Text, Some("\"keep\""), "keep, zero or error: customers whose money is below zero, after refunds";
     "rfm.summary", Text, Some("\"none\""), "none, day, week or month: publish customer_summary, what models of lifetime value take, by that period";
+    "rfm.compare_to", Text, None, "a date, or such as 90 days before the run date: publish segment_migration from then to now";
     "rfm.cohorts", Boolean, Some("false"), "whether to publish cohort_retention";
     "rfm.bins", Integer, Some("5"), "scores go from 1 to this";
     "rfm.bins.recency", Integer, None, "the scores of recency alone";

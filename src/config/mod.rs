@@ -97,6 +97,8 @@ pub struct Rfm {
     pub negative: String,
     /// The period of `customer_summary`, if that is wanted.
     pub summary: Option<String>,
+    /// What `segment_migration` compares the run date with, if that is wanted.
+    pub compare_to: Option<CompareTo>,
     /// Whether `cohort_retention` is wanted.
     pub cohorts: bool,
     pub frequency: String,
@@ -113,6 +115,13 @@ pub struct Rfm {
     pub segments: String,
     /// Whether a segment map may leave out cells or have rules that never match.
     pub allow_incomplete_segments: bool,
+}
+
+/// A day before the run date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum CompareTo {
+    Date(NaiveDate),
+    DaysBefore(u32),
 }
 
 /// How a dimension is cut into scores.

@@ -7,8 +7,8 @@ use datafusion::sql::parser::DFParserBuilder;
 
 use super::settings::Settings;
 use super::{
-    Algorithm, Binning, CUSTOMER_GROUPS, Categories, Clean, Columns, Dimension, Engine, Format, GroupBy,
-    Input, Items, MinSupport, Output, Rfm, Rules, Select, Target,
+    Algorithm, Binning, CUSTOMER_GROUPS, Categories, Clean, Columns, CompareTo, Dimension, Engine, Format,
+    GroupBy, Input, Items, MinSupport, Output, Rfm, Rules, Select, Target,
 };
 use crate::error::{Error, Result};
 
@@ -136,6 +136,7 @@ impl Rfm {
             negative: one_of(settings, "rfm.negative", &["keep", "zero", "error"])?,
             summary: Some(one_of(settings, "rfm.summary", &["none", "day", "week", "month"])?)
                 .filter(|summary| summary != "none"),
+            compare_to: compare_to(settings)?,
             cohorts: settings.boolean("rfm.cohorts").unwrap_or_default(),
             by_recency: dimension(settings, "recency")?,
             by_frequency: dimension(settings, "frequency")?,
@@ -155,12 +156,23 @@ impl Rfm {
 /// `N days`: the run date is the last of them.
 fn window_days(settings: &Settings) -> Result<Option<u32>> {
     let Some(text) = settings.text("rfm.window") else { return Ok(None) };
-    let days = match text.split_whitespace().collect::<Vec<_>>()[..] {
-        [days, "day" | "days"] => days.parse::<u32>().ok(),
-        _ => None,
-    };
-    let days = days.filter(|days| (1..1_000_000).contains(days));
+    let days = number_of_days(&text);
     days.map(Some).ok_or_else(|| settings.error("rfm.window", "must be a number of days, such as 365 days"))
+}
+
+/// A date, or `N days` before the run date.
+fn compare_to(settings: &Settings) -> Result<Option<CompareTo>> {
+    let Some(text) = settings.text("rfm.compare_to") else { return Ok(None) };
+    let day = number_of_days(&text).map(CompareTo::DaysBefore).or(parse_date(&text).map(CompareTo::Date));
+    let wrong = || settings.error("rfm.compare_to", "must be a date, or a number of days such as 90 days");
+    day.map(Some).ok_or_else(wrong)
+}
+
+fn number_of_days(text: &str) -> Option<u32> {
+    match text.split_whitespace().collect::<Vec<_>>()[..] {
+        [days, "day" | "days"] => days.parse().ok().filter(|days| (1..1_000_000).contains(days)),
+        _ => None,
+    }
 }
 
 /// How a dimension is binned: by its own keys, else by those for all.

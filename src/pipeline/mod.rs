@@ -1,27 +1,24 @@
-//! The order of the stages: clean, score customers; baskets are grouped in [`groups`], itemsets found in [`mine`], their
-//! rules in [`rules`].
+//! The order of the stages: clean; customers are scored in [`customers`], baskets grouped in [`groups`], itemsets found in
+//! [`mine`], their rules in [`rules`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{Days, NaiveDate};
-use datafusion::arrow::array::{
-    ArrayRef, AsArray, Decimal128Array, Int32Array, Int64Array, RecordBatch, StringArray,
-};
+use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema};
-use datafusion::common::utils::SingleRowListArrayBuilder;
 use datafusion::logical_expr::{Expr, col, lit};
 use datafusion::prelude::DataFrame;
 use datafusion::scalar::ScalarValue;
 
-use crate::config::{Binning, Config, Items, Rfm};
+use crate::config::{Config, Items};
 use crate::error::{Error, ErrorKind, Result};
 use crate::group::Group;
-use crate::segments::{Cell, SegmentMap};
 use crate::source::{self, Hierarchy};
 use crate::sql::Parameters;
 use crate::steps::{Rows, Steps};
 
+mod customers;
 mod groups;
 mod mine;
 mod rules;
@@ -52,7 +49,7 @@ pub async fn run(steps: &mut Steps<'_>, inputs: Inputs, config: &Config) -> Resu
     let mut counts = Counts::new();
     clean(steps, inputs.order_line, config, run_date, &mut counts).await?;
     if config.select.rfm {
-        score_customers(steps, &config.rfm, run_date, &mut counts).await?;
+        customers::score_customers(steps, &config.rfm, run_date, &mut counts).await?;
     }
     let groups = if config.select.itemsets {
         mine_groups(steps, &inputs.hierarchy, config, &mut counts).await?
@@ -203,117 +200,6 @@ async fn invalid_lines(steps: &mut Steps<'_>, lines: i64) -> Result<Error> {
             columns.join("; ")
         ),
     ))
-}
-
-const MICROSECONDS_A_DAY: i64 = 24 * 60 * 60 * 1_000_000;
-
-/// Aggregate customers and score them.
-async fn score_customers(
-    steps: &mut Steps<'_>,
-    rfm: &Rfm,
-    run_date: NaiveDate,
-    counts: &mut Counts,
-) -> Result<()> {
-    let as_of = rfm.as_of.unwrap_or(run_date);
-    steps.parameters.set("as_of", ScalarValue::Date32(Some(days_since_1970(as_of)?)));
-    steps.parameters.set("run_date", ScalarValue::Date32(Some(days_since_1970(run_date)?)));
-    let window_start = rfm
-        .window_days
-        .map(|days| Ok::<i64, Error>(end_of(run_date)? - i64::from(days) * MICROSECONDS_A_DAY));
-    steps.parameters.set("window_start", ScalarValue::TimestampMicrosecond(window_start.transpose()?, None));
-    steps.parameters.set("negative", rfm.negative.as_str());
-    steps.parameters.set("frequency", rfm.frequency.as_str());
-    steps.parameters.set("monetary", rfm.monetary.as_str());
-    for (name, dimension) in ["recency", "frequency", "monetary"].into_iter().zip(rfm.dimensions()) {
-        let is_nested = rfm.nested && name != "recency";
-        let ends = match dimension.binning {
-            Binning::Fixed => "cuts",
-            Binning::Quantile if !is_nested => "edges",
-            _ => "values",
-        };
-        steps.parameters.set(&format!("{name}_bins"), dimension.bins);
-        steps.parameters.set(&format!("{name}_binning"), dimension.binning.name());
-        steps.parameters.set(&format!("{name}_cuts"), cut_points(&dimension.cuts)?);
-        steps.parameters.set(&format!("{name}_ends"), ends);
-    }
-    steps.parameters.set("nested", rfm.nested);
-    steps.parameters.set("recency_weight", rfm.recency_weight);
-    steps.parameters.set("frequency_weight", rfm.frequency_weight);
-    steps.parameters.set("monetary_weight", rfm.monetary_weight);
-    steps.parameters.set("group_count", rfm.groups.len() as i64);
-    steps.register_rows("loyalty_group", &loyalty_groups(&rfm.groups)?)?;
-    steps.register_rows("segment_cell", &segment_cells(&SegmentMap::load(rfm)?.cells(rfm)?)?)?;
-
-    let customers = steps.rows("customer").await?;
-    let orders: i64 = customers
-        .batches
-        .iter()
-        .filter_map(|batch| batch.column_by_name("orders"))
-        .map(|orders| orders.as_primitive::<Int64Type>().values().iter().sum::<i64>())
-        .sum();
-    counts.insert(("rfm", "customers".to_owned()), customers.count() as i64);
-    counts.insert(("rfm", "orders".to_owned()), orders);
-    steps.view("valued_customer").await?;
-    steps.rows("customer_range").await?;
-    steps.view("weighted_customer").await?;
-    steps.rows("loyalty_range").await?;
-    steps.view("scored_customer").await?;
-    if rfm.negative == "error" {
-        let below_zero = steps.rows("negative_customer").await?.single_count();
-        if below_zero > 0 {
-            let message = format!(
-                "{below_zero} customers have less money than nothing, after refunds; see clean.returns, or set rfm.negative to keep \
-                 or zero"
-            );
-            return Err(Error::new(ErrorKind::Value, message).with("key", "rfm.negative"));
-        }
-    }
-    for table in ["customer_rfm", "rfm_segments", "rfm_thresholds", "rfm_concentration"] {
-        steps.table(table).await?;
-    }
-    if let Some(summary) = &rfm.summary {
-        steps.parameters.set("summary", summary.as_str());
-        steps.table("customer_summary").await?;
-    }
-    if rfm.cohorts {
-        steps.table("cohort_retention").await?;
-    }
-    Ok(())
-}
-
-fn days_since_1970(date: NaiveDate) -> Result<i32> {
-    let days = date.signed_duration_since(NaiveDate::default()).num_days();
-    i32::try_from(days).map_err(|_| Error::config("the as-of date is out of range"))
-}
-
-/// Cut points to the fourth decimal between two numbers that do not count, as `quantile_edges` gives inner values between the
-/// least and the most.
-fn cut_points(cuts: &[f64]) -> Result<ScalarValue> {
-    let decimals = cuts.iter().map(|cut| Some((cut * 1e4).round() as i128));
-    let points: Decimal128Array = [Some(0)].into_iter().chain(decimals).chain([Some(0)]).collect();
-    let points = points.with_precision_and_scale(38, 4)?;
-    Ok(ScalarValue::List(Arc::new(SingleRowListArrayBuilder::new(Arc::new(points)).build_list_array())))
-}
-
-fn segment_cells(cells: &[Cell]) -> Result<Rows> {
-    let scores = |dimension: usize| -> ArrayRef {
-        Arc::new(cells.iter().map(|cell| Some(cell.scores[dimension] as i32)).collect::<Int32Array>())
-    };
-    let segments: StringArray = cells.iter().map(|cell| Some(cell.segment.as_str())).collect();
-    rows_of(vec![
-        ("recency_score", scores(0)),
-        ("frequency_score", scores(1)),
-        ("monetary_score", scores(2)),
-        ("segment", Arc::new(segments)),
-    ])
-}
-
-fn loyalty_groups(labels: &[String]) -> Result<Rows> {
-    let numbers: Vec<i64> = (1_i64..).take(labels.len()).collect();
-    rows_of(vec![
-        ("group_number", Arc::new(Int64Array::from(numbers))),
-        ("loyalty_group", Arc::new(StringArray::from(labels.to_vec()))),
-    ])
 }
 
 /// A condition on `item_id`: all items, those of a list, or those that a predicate is true for.

@@ -1,0 +1,168 @@
+//! From lines to scored customers: their values, scores and segments, now and at a day to compare with.
+
+use std::sync::Arc;
+
+use chrono::{Days, NaiveDate};
+use datafusion::arrow::array::{ArrayRef, AsArray, Decimal128Array, Int32Array, Int64Array, StringArray};
+use datafusion::arrow::datatypes::Int64Type;
+use datafusion::common::utils::SingleRowListArrayBuilder;
+use datafusion::scalar::ScalarValue;
+
+use super::{Counts, end_of, rows_of};
+use crate::config::{Binning, CompareTo, Rfm};
+use crate::error::{Error, ErrorKind, Result};
+use crate::segments::{Cell, SegmentMap};
+use crate::steps::{Rows, Steps};
+
+const MICROSECONDS_A_DAY: i64 = 24 * 60 * 60 * 1_000_000;
+
+/// Aggregates customers, scores them and publishes what is wanted of them.
+pub(super) async fn score_customers(
+    steps: &mut Steps<'_>,
+    rfm: &Rfm,
+    run_date: NaiveDate,
+    counts: &mut Counts,
+) -> Result<()> {
+    set_scoring(steps, rfm)?;
+    steps.register_rows("loyalty_group", &loyalty_groups(&rfm.groups)?)?;
+    steps.register_rows("segment_cell", &segment_cells(&SegmentMap::load(rfm)?.cells(rfm)?)?)?;
+    if let Some(compare_to) = rfm.compare_to {
+        let day = compared_day(compare_to, run_date)?;
+        score_as_of(steps, rfm, run_date, day).await?;
+        steps.rows("customer_before").await?;
+    }
+    let customers = score_as_of(steps, rfm, run_date, run_date).await?;
+    let orders: i64 = customers
+        .batches
+        .iter()
+        .filter_map(|batch| batch.column_by_name("orders"))
+        .map(|orders| orders.as_primitive::<Int64Type>().values().iter().sum::<i64>())
+        .sum();
+    counts.insert(("rfm", "customers".to_owned()), customers.count() as i64);
+    counts.insert(("rfm", "orders".to_owned()), orders);
+    if rfm.negative == "error" {
+        refuse_money_below_zero(steps).await?;
+    }
+    for table in ["customer_rfm", "rfm_segments", "rfm_thresholds", "rfm_concentration"] {
+        steps.table(table).await?;
+    }
+    if rfm.compare_to.is_some() {
+        steps.table("segment_migration").await?;
+    }
+    if let Some(summary) = &rfm.summary {
+        steps.parameters.set("summary", summary.as_str());
+        steps.table("customer_summary").await?;
+    }
+    if rfm.cohorts {
+        steps.table("cohort_retention").await?;
+    }
+    Ok(())
+}
+
+/// How customers are scored, whatever the day.
+fn set_scoring(steps: &mut Steps<'_>, rfm: &Rfm) -> Result<()> {
+    let parameters = &mut steps.parameters;
+    parameters.set("negative", rfm.negative.as_str());
+    parameters.set("frequency", rfm.frequency.as_str());
+    parameters.set("monetary", rfm.monetary.as_str());
+    for (name, dimension) in ["recency", "frequency", "monetary"].into_iter().zip(rfm.dimensions()) {
+        let is_nested = rfm.nested && name != "recency";
+        let ends = match dimension.binning {
+            Binning::Fixed => "cuts",
+            Binning::Quantile if !is_nested => "edges",
+            _ => "values",
+        };
+        parameters.set(&format!("{name}_bins"), dimension.bins);
+        parameters.set(&format!("{name}_binning"), dimension.binning.name());
+        parameters.set(&format!("{name}_cuts"), cut_points(&dimension.cuts)?);
+        parameters.set(&format!("{name}_ends"), ends);
+    }
+    parameters.set("nested", rfm.nested);
+    parameters.set("recency_weight", rfm.recency_weight);
+    parameters.set("frequency_weight", rfm.frequency_weight);
+    parameters.set("monetary_weight", rfm.monetary_weight);
+    parameters.set("group_count", rfm.groups.len() as i64);
+    Ok(())
+}
+
+/// Registers the customers, valued and scored, as a run of that day would have; the as-of date follows the day as it follows the run
+/// date.
+async fn score_as_of(steps: &mut Steps<'_>, rfm: &Rfm, run_date: NaiveDate, day: NaiveDate) -> Result<Rows> {
+    let after = rfm.as_of.unwrap_or(run_date).signed_duration_since(run_date).num_days();
+    let as_of = day.checked_add_days(Days::new(after.unsigned_abs()));
+    let as_of = as_of.ok_or_else(|| Error::config("the as-of date is out of range"))?;
+    let end = end_of(day)?;
+    let start = rfm.window_days.map(|days| end - i64::from(days) * MICROSECONDS_A_DAY);
+    let parameters = &mut steps.parameters;
+    parameters.set("as_of", ScalarValue::Date32(Some(days_since_1970(as_of)?)));
+    parameters.set("run_date", ScalarValue::Date32(Some(days_since_1970(day)?)));
+    parameters.set("window_start", ScalarValue::TimestampMicrosecond(start, None));
+    // lines after the run date are no lines at all
+    let window_end = (day < run_date).then_some(end);
+    parameters.set("window_end", ScalarValue::TimestampMicrosecond(window_end, None));
+
+    let customers = steps.rows("customer").await?;
+    steps.view("valued_customer").await?;
+    steps.rows("customer_range").await?;
+    steps.view("weighted_customer").await?;
+    steps.rows("loyalty_range").await?;
+    steps.view("scored_customer").await?;
+    Ok(customers)
+}
+
+/// The day whose state the run date's is compared with.
+fn compared_day(compare_to: CompareTo, run_date: NaiveDate) -> Result<NaiveDate> {
+    let day = match compare_to {
+        CompareTo::Date(date) => Some(date),
+        CompareTo::DaysBefore(days) => run_date.checked_sub_days(Days::new(days.into())),
+    };
+    day.filter(|day| *day < run_date).ok_or_else(|| {
+        Error::config("rfm.compare_to must lie before the run date").with("key", "rfm.compare_to")
+    })
+}
+
+async fn refuse_money_below_zero(steps: &mut Steps<'_>) -> Result<()> {
+    let below_zero = steps.rows("negative_customer").await?.single_count();
+    if below_zero == 0 {
+        return Ok(());
+    }
+    let message = format!(
+        "{below_zero} customers have less money than nothing, after refunds; see clean.returns, or set rfm.negative to keep or zero"
+    );
+    Err(Error::new(ErrorKind::Value, message).with("key", "rfm.negative"))
+}
+
+fn days_since_1970(date: NaiveDate) -> Result<i32> {
+    let days = date.signed_duration_since(NaiveDate::default()).num_days();
+    i32::try_from(days).map_err(|_| Error::config("the as-of date is out of range"))
+}
+
+/// Cut points to the fourth decimal between two numbers that do not count, as `quantile_edges` gives inner values between the
+/// least and the most.
+fn cut_points(cuts: &[f64]) -> Result<ScalarValue> {
+    let decimals = cuts.iter().map(|cut| Some((cut * 1e4).round() as i128));
+    let points: Decimal128Array = [Some(0)].into_iter().chain(decimals).chain([Some(0)]).collect();
+    let points = points.with_precision_and_scale(38, 4)?;
+    Ok(ScalarValue::List(Arc::new(SingleRowListArrayBuilder::new(Arc::new(points)).build_list_array())))
+}
+
+fn segment_cells(cells: &[Cell]) -> Result<Rows> {
+    let scores = |dimension: usize| -> ArrayRef {
+        Arc::new(cells.iter().map(|cell| Some(cell.scores[dimension] as i32)).collect::<Int32Array>())
+    };
+    let segments: StringArray = cells.iter().map(|cell| Some(cell.segment.as_str())).collect();
+    rows_of(vec![
+        ("recency_score", scores(0)),
+        ("frequency_score", scores(1)),
+        ("monetary_score", scores(2)),
+        ("segment", Arc::new(segments)),
+    ])
+}
+
+fn loyalty_groups(labels: &[String]) -> Result<Rows> {
+    let numbers: Vec<i64> = (1_i64..).take(labels.len()).collect();
+    rows_of(vec![
+        ("group_number", Arc::new(Int64Array::from(numbers))),
+        ("loyalty_group", Arc::new(StringArray::from(labels.to_vec()))),
+    ])
+}
