@@ -21,6 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 mod fingerprint;
 mod manifest;
+mod part_writer;
 mod place;
 mod stage;
 

@@ -1,45 +1,31 @@
 //! The stage: tables written as Parquet where no reader looks, with the same bytes for the same rows.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::array::{Array, AsArray, BooleanArray, RecordBatch, UInt64Array};
 use datafusion::arrow::compute::{
-    BatchCoalescer, SortColumn, concat_batches, filter_record_batch, lexsort_to_indices, take_record_batch,
+    SortColumn, concat_batches, filter_record_batch, lexsort_to_indices, take_record_batch,
 };
-use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
-use datafusion::object_store::buffered::BufWriter;
+use datafusion::object_store::ObjectStoreExt;
 use datafusion::object_store::path::Path;
-use datafusion::object_store::{ObjectStore, ObjectStoreExt};
-use datafusion::parquet::arrow::AsyncArrowWriter;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use datafusion::parquet::arrow::async_writer::AsyncFileWriter;
-use datafusion::parquet::basic::{Compression, ZstdLevel};
-use datafusion::parquet::errors::{ParquetError, Result as ParquetResult};
-use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
-use futures::future::BoxFuture;
 use sha2::{Digest, Sha256};
-use tokio::io::AsyncWriteExt;
 
 use super::manifest::{Part, TableObjects};
+use super::part_writer::{PartWriter, Written};
 use super::place::{Place, delete, part_name};
 use crate::error::Result;
 use crate::steps::{Sink, with_schema};
 use crate::tables::Table;
-
-/// Rows handed to the Parquet writer at a time: pages end where batches do, so their size must not depend on the engine.
-const ROWS_PER_BATCH: usize = 8192;
-/// Few enough that readers divide a table among their cores.
-const ROWS_PER_ROW_GROUP: usize = 1 << 17;
 
 /// Writes a run's tables under its attempt.
 #[derive(Debug)]
@@ -237,93 +223,4 @@ fn rows_by_part(batch: &RecordBatch, table: &Table, parts: usize) -> Result<Vec<
         by_part[usize::try_from(hash % parts as u64).unwrap_or(0)].push(row as u64);
     }
     Ok(by_part)
-}
-
-/// One Parquet object being written.
-struct PartWriter {
-    staged: Path,
-    writer: AsyncArrowWriter<HashingWriter>,
-    coalescer: BatchCoalescer,
-    progress: Arc<Mutex<(Sha256, u64)>>,
-    rows: u64,
-}
-
-impl fmt::Debug for PartWriter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PartWriter")
-            .field("staged", &self.staged)
-            .field("rows", &self.rows)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What was written to a part.
-struct Written {
-    rows: u64,
-    bytes: u64,
-    /// In hexadecimal digits.
-    sha256: String,
-}
-
-impl PartWriter {
-    fn open(store: &Arc<dyn ObjectStore>, staged: Path, schema: SchemaRef) -> Result<Self> {
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
-            .set_max_row_group_row_count(Some(ROWS_PER_ROW_GROUP))
-            .set_statistics_enabled(EnabledStatistics::Page)
-            .set_created_by(concat!("regulars ", env!("CARGO_PKG_VERSION")).to_owned())
-            .build();
-        let progress = Arc::new(Mutex::new((Sha256::new(), 0)));
-        let inner = BufWriter::new(Arc::clone(store), staged.clone());
-        let hashing = HashingWriter { inner, progress: Arc::clone(&progress) };
-        let writer = AsyncArrowWriter::try_new(hashing, Arc::clone(&schema), Some(properties))?;
-        Ok(Self { staged, writer, coalescer: BatchCoalescer::new(schema, ROWS_PER_BATCH), progress, rows: 0 })
-    }
-
-    async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.rows += batch.num_rows() as u64;
-        self.coalescer.push_batch(batch.clone())?;
-        self.flush().await
-    }
-
-    async fn flush(&mut self) -> Result<()> {
-        while let Some(batch) = self.coalescer.next_completed_batch() {
-            self.writer.write(&batch).await?;
-        }
-        Ok(())
-    }
-
-    async fn finish(mut self) -> Result<Written> {
-        self.coalescer.finish_buffered_batch()?;
-        self.flush().await?;
-        self.writer.close().await?;
-        let (sha256, bytes) =
-            std::mem::take(&mut *self.progress.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(Written { rows: self.rows, bytes, sha256: hex::encode(sha256.finalize()) })
-    }
-}
-
-/// Hashes and counts the bytes on their way to the store.
-struct HashingWriter {
-    inner: BufWriter,
-    progress: Arc<Mutex<(Sha256, u64)>>,
-}
-
-impl AsyncFileWriter for HashingWriter {
-    fn write(&mut self, bytes: bytes::Bytes) -> BoxFuture<'_, ParquetResult<()>> {
-        Box::pin(async move {
-            {
-                let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-                progress.0.update(&bytes);
-                progress.1 += bytes.len() as u64;
-            }
-            self.inner.put(bytes).await.map_err(|error| ParquetError::External(Box::new(error)))
-        })
-    }
-
-    fn complete(&mut self) -> BoxFuture<'_, ParquetResult<()>> {
-        Box::pin(async move {
-            self.inner.shutdown().await.map_err(|error| ParquetError::External(Box::new(error)))
-        })
-    }
 }

@@ -1,0 +1,176 @@
+//! One Parquet object being written: the columns of a row group are encoded side by side.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::BatchCoalescer;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::error::DataFusionError;
+use datafusion::object_store::ObjectStore;
+use datafusion::object_store::buffered::BufWriter;
+use datafusion::object_store::path::Path;
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::arrow::arrow_writer::{
+    ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves,
+};
+use datafusion::parquet::basic::{Compression, ZstdLevel};
+use datafusion::parquet::errors::Result as ParquetResult;
+use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
+use datafusion::parquet::file::writer::SerializedFileWriter;
+use sha2::{Digest, Sha256};
+use tokio::io::AsyncWriteExt;
+use tokio::task::JoinHandle;
+
+use crate::error::{Error, Result};
+
+/// Rows handed to the encoders at a time: pages end where batches do, so their size must not depend on the engine.
+const ROWS_PER_BATCH: usize = 8192;
+/// Few enough that readers divide a table among their cores; a multiple of the rows of a batch.
+const ROWS_PER_ROW_GROUP: usize = 1 << 17;
+
+/// Memory: the rows of one row group, and one more encoded.
+pub(super) struct PartWriter {
+    pub staged: Path,
+    pub rows: u64,
+    object: BufWriter,
+    file: SerializedFileWriter<Vec<u8>>,
+    encoders: ArrowRowGroupWriterFactory,
+    schema: SchemaRef,
+    coalescer: BatchCoalescer,
+    /// Of the row group that is filling.
+    batches: Vec<RecordBatch>,
+    row_groups: usize,
+    /// The columns of the row group before it.
+    encoding: Vec<JoinHandle<ParquetResult<ArrowColumnChunk>>>,
+    digest: Sha256,
+    bytes: u64,
+}
+
+/// What was written to a part.
+pub(super) struct Written {
+    pub rows: u64,
+    pub bytes: u64,
+    /// In hexadecimal digits.
+    pub sha256: String,
+}
+
+impl fmt::Debug for PartWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PartWriter")
+            .field("staged", &self.staged)
+            .field("rows", &self.rows)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PartWriter {
+    pub fn open(store: &Arc<dyn ObjectStore>, staged: Path, schema: SchemaRef) -> Result<Self> {
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
+            .set_max_row_group_row_count(Some(ROWS_PER_ROW_GROUP))
+            .set_statistics_enabled(EnabledStatistics::Page)
+            .set_created_by(concat!("regulars ", env!("CARGO_PKG_VERSION")).to_owned())
+            .build();
+        let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties))?;
+        let (file, encoders) = writer.into_serialized_writer()?;
+        Ok(Self {
+            object: BufWriter::new(Arc::clone(store), staged.clone()),
+            staged,
+            rows: 0,
+            file,
+            encoders,
+            coalescer: BatchCoalescer::new(Arc::clone(&schema), ROWS_PER_BATCH),
+            schema,
+            batches: Vec::new(),
+            row_groups: 0,
+            encoding: Vec::new(),
+            digest: Sha256::new(),
+            bytes: 0,
+        })
+    }
+
+    pub async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.rows += batch.num_rows() as u64;
+        self.coalescer.push_batch(batch.clone())?;
+        self.gather().await
+    }
+
+    pub async fn finish(mut self) -> Result<Written> {
+        self.coalescer.finish_buffered_batch()?;
+        self.gather().await?;
+        if !self.batches.is_empty() {
+            self.encode().await?;
+        }
+        self.end_row_group().await?;
+        self.file.finish()?;
+        self.send().await?;
+        self.object.shutdown().await.map_err(DataFusionError::IoError)?;
+        Ok(Written { rows: self.rows, bytes: self.bytes, sha256: hex::encode(self.digest.finalize()) })
+    }
+
+    /// Takes full batches, and has a row group encoded once it is full.
+    async fn gather(&mut self) -> Result<()> {
+        while let Some(batch) = self.coalescer.next_completed_batch() {
+            self.batches.push(batch);
+            if self.batches.len() == ROWS_PER_ROW_GROUP / ROWS_PER_BATCH {
+                self.encode().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the columns of the gathered rows encoded, while the next are gathered.
+    async fn encode(&mut self) -> Result<()> {
+        self.end_row_group().await?;
+        let batches: Arc<[RecordBatch]> = std::mem::take(&mut self.batches).into();
+        let writers = self.encoders.create_column_writers(self.row_groups)?;
+        self.row_groups += 1;
+        for (column, writer) in writers.into_iter().enumerate() {
+            let (batches, schema) = (Arc::clone(&batches), Arc::clone(&self.schema));
+            self.encoding.push(tokio::spawn(async move { encoded(writer, &schema, &batches, column) }));
+        }
+        Ok(())
+    }
+
+    /// Writes the columns that were being encoded.
+    async fn end_row_group(&mut self) -> Result<()> {
+        if self.encoding.is_empty() {
+            return Ok(());
+        }
+        let mut columns = Vec::with_capacity(self.encoding.len());
+        for column in std::mem::take(&mut self.encoding) {
+            let failed = |error| Error::internal("a column could not be encoded").caused_by(error);
+            columns.push(column.await.map_err(failed)??);
+        }
+        let mut row_group = self.file.next_row_group()?;
+        for column in columns {
+            column.append_to_row_group(&mut row_group)?;
+        }
+        row_group.close()?;
+        self.send().await
+    }
+
+    /// Hands what the file has written to the store.
+    async fn send(&mut self) -> Result<()> {
+        let bytes = std::mem::take(self.file.inner_mut());
+        self.digest.update(&bytes);
+        self.bytes += bytes.len() as u64;
+        Ok(self.object.put(bytes.into()).await?)
+    }
+}
+
+/// A column of a row group. Every column of ours is one of Parquet's: a list holds no structs.
+fn encoded(
+    mut writer: ArrowColumnWriter,
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+    column: usize,
+) -> ParquetResult<ArrowColumnChunk> {
+    for batch in batches {
+        for leaf in compute_leaves(schema.field(column), batch.column(column))? {
+            writer.write(&leaf)?;
+        }
+    }
+    writer.close()
+}
