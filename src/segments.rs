@@ -120,7 +120,7 @@ impl SegmentMap {
                 return Err(wrong(format!("rfm.segments must be {} or a .toml file", names.join(", "))));
             }
         };
-        toml::from_str(&text).map_err(|error| wrong("is no segment map".to_owned()).caused_by(error))
+        toml::from_str(&text).map_err(|error| wrong("the file is no segment map".to_owned()).caused_by(error))
     }
 
     /// The segment of each cell of scores.
