@@ -196,8 +196,9 @@ fn dimension(settings: &Settings, name: &str) -> Result<Dimension> {
             return Err(settings.error(&binning_key, &format!("is fixed, and {cuts_key} does not say where")));
         }
         (Binning::Fixed, Some(cuts)) => {
-            if cuts.is_empty() || !cuts.is_sorted_by(|a, b| a < b) || cuts.iter().any(|cut| cut.abs() >= 1e14)
-            {
+            // written so that what is no number is out of range, too
+            let in_range = cuts.iter().all(|cut| cut.abs() < 1e14);
+            if cuts.is_empty() || !cuts.is_sorted_by(|a, b| a < b) || !in_range {
                 return Err(settings.error(&cuts_key, "must be ascending numbers, at least one"));
             }
         }

@@ -156,9 +156,7 @@ impl Settings {
 
     #[must_use]
     pub fn numbers(&self, name: &str) -> Option<Vec<f64>> {
-        let number =
-            |value: &Value| value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64));
-        Some(self.value(name)?.as_array()?.iter().filter_map(number).collect())
+        Some(self.value(name)?.as_array()?.iter().filter_map(number_of).collect())
     }
 
     #[must_use]
@@ -168,8 +166,7 @@ impl Settings {
 
     #[must_use]
     pub fn number(&self, name: &str) -> Option<f64> {
-        let value = self.value(name)?;
-        value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64))
+        number_of(self.value(name)?)
     }
 
     #[must_use]
@@ -191,6 +188,11 @@ impl Settings {
             None => error.with("key", name),
         }
     }
+}
+
+/// A number, whole or not.
+fn number_of(value: &Value) -> Option<f64> {
+    value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64))
 }
 
 /// The text as a TOML value, if it is one.

@@ -64,3 +64,16 @@ fn selecting_rules_selects_their_itemsets() {
     assert_eq!(select(&[]).unwrap().names(), ["rfm", "rules"]);
     assert!(select(&["rule"]).is_err());
 }
+
+#[test]
+fn cut_points_are_ascending_numbers() {
+    let cuts = |recency: &str| {
+        let cuts = format!("rfm.cuts={{ recency = {recency}, frequency = [1], monetary = [2.5] }}");
+        load(&["rfm.binning=fixed", &cuts]).map(|config| config.rfm.by_recency.bins)
+    };
+    assert_eq!(cuts("[30, 90.5]").unwrap(), 3);
+    for wrong in ["[]", "[2, 1]", "[1, 1]", "[nan]", "[inf]"] {
+        let error = cuts(wrong).unwrap_err().to_string();
+        assert!(error.contains("rfm.cuts.recency must be ascending numbers"), "{wrong}: {error}");
+    }
+}

@@ -7,7 +7,7 @@ use datafusion::arrow::array::{
     UInt32Array,
 };
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, UInt32Type};
-use datafusion::common::{Result, ScalarValue, exec_datafusion_err, exec_err, plan_err};
+use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{
@@ -199,11 +199,6 @@ impl FrequentItemsetsAccumulator {
         }
         Ok(found)
     }
-
-    fn id(&self, code: u32) -> Result<&str> {
-        std::str::from_utf8(self.ids.get(code))
-            .map_err(|error| exec_datafusion_err!("an item is no text: {error}"))
-    }
 }
 
 impl Accumulator for FrequentItemsetsAccumulator {
@@ -248,7 +243,7 @@ impl Accumulator for FrequentItemsetsAccumulator {
         let mut itemsets = Vec::with_capacity(found.len());
         for (items, support) in found.iter() {
             let mut ids =
-                items.iter().map(|rank| self.id(ranked[*rank as usize])).collect::<Result<Vec<_>>>()?;
+                items.iter().map(|rank| self.ids.text(ranked[*rank as usize])).collect::<Result<Vec<_>>>()?;
             ids.sort_unstable();
             itemsets.push((std::cmp::Reverse(support), ids));
         }
