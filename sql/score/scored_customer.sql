@@ -3,7 +3,7 @@
 -- Grain:   a customer
 -- Inputs:  weighted_customer, segment_cell (registered: the segment of each three scores), loyalty_group (the labels of the groups, numbered from 1, the lowest first),
 --          loyalty_range
--- Formula: loyalty groups are by quantile, as in weighted_customer.
+-- Formula: loyalty groups are by quantile, as in binned_customer.
 WITH grouped AS (
     SELECT
         *,

@@ -1,189 +1,65 @@
--- Each customer's recency, frequency and monetary value, scored, scaled and weighted into one loyalty score.
+-- Each customer's recency, frequency and monetary value, scaled and weighted into one loyalty score.
 --
 -- Grain:      a customer
--- Inputs:     valued_customer, customer_range
--- Parameters: $recency_bins, $frequency_bins, $monetary_bins            scores go from 1 to these, the best highest
---             $recency_binning, $frequency_binning, $monetary_binning   'quantile', 'ntile', 'percent_rank' or 'fixed'
---             $recency_cuts, $frequency_cuts, $monetary_cuts            where fixed bins end, between two numbers that do not count
---             $nested                                                   whether frequency is binned within recency scores, money within both
+-- Inputs:     binned_customer, customer_range
+-- Parameters: $recency_scaling, $frequency_scaling, $monetary_scaling   'min_max', 'z_score', 'rank' or 'log'
 --             $recency_weight, $frequency_weight, $monetary_weight      they sum to 1
--- Formula:    scaled = (x - min) / (max - min), recency turned round, 0.5 where all are equal.
---             Bins of b, of n values sorted, of which p are less than x (recency in days, so that its score is b + 1 - bin):
---             ntile: worst first, ties by customer_id.  fixed: (lower, upper].
---             percent_rank: min(b, floor(b p / (n - 1)) + 1), so [lower, upper).
---             quantile (type 7): bin k ends at ((b - r) x_j + r x_{j+1}) / b with j = k (n - 1) div b and r = k (n - 1) mod b, and
---             holds its upper edge. The edge lies below x_{j+1} unless that equals x_j, so x is above it exactly when it is
---             above x_j, or when p > j: exact, without an edge. (quantile_edges, quantile_bin.) Hence within a score, where
---             nested, the bin is max(1, ceil(b p / (n - 1))).
-WITH recency_placed AS (
+-- Formula:    scaled lies in [0, 1], recency turned round so that 1 is best; 0.5 where all are equal.
+--             min_max: (x - min) / (max - min).  log: ln(1 + x - min) / ln(1 + max - min).
+--             z_score: the normal distribution up to z = (x - mean) / deviation (of all customers, not a sample of them).
+--             rank: the share of the other customers who are worse, those who are equal counted by half.
+WITH placed AS (
     SELECT
         *,
-        greatest(count(*) OVER () - 1, 1) AS last_place,
-        CAST(rank() OVER (ORDER BY recency_days) AS BIGINT) - 1 AS recency_place,
-        CAST(ntile(CAST($recency_bins AS BIGINT)) OVER (ORDER BY recency_days DESC, customer_id) AS BIGINT) AS recency_tile
-    FROM valued_customer
-),
-
-recency_scored AS (
-    SELECT
-        *,
-        CAST(
-            CASE
-                WHEN $recency_binning = 'ntile' THEN recency_tile
-                WHEN $recency_binning = 'fixed'
-                    THEN
-                        CAST($recency_bins AS BIGINT) + 1
-                        - quantile_bin(CAST(recency_days AS DECIMAL(38, 4)), CAST($recency_cuts AS DECIMAL(38, 4)[]))
-                WHEN $recency_binning = 'percent_rank'
-                    THEN
-                        CAST($recency_bins AS BIGINT)
-                        - least(CAST($recency_bins AS BIGINT) - 1, CAST($recency_bins AS BIGINT) * recency_place / last_place)
-                ELSE
-                    CAST($recency_bins AS BIGINT) + 1
-                    - quantile_bin(recency_days, (SELECT shared(recency['values']) FROM customer_range))
-            END AS INT
-        ) AS recency_score
-    FROM recency_placed
-),
-
-frequency_placed AS (
-    SELECT
-        *,
-        greatest(
-            count(*) OVER (PARTITION BY CASE WHEN CAST($nested AS BOOLEAN) THEN recency_score END) - 1, 1
-        ) AS frequency_last_place,
-        CAST(
-            rank() OVER (PARTITION BY CASE WHEN CAST($nested AS BOOLEAN) THEN recency_score END ORDER BY frequency) AS BIGINT
-        ) - 1 AS frequency_place,
-        CAST(
-            ntile(CAST($frequency_bins AS BIGINT)) OVER (
-                PARTITION BY CASE WHEN CAST($nested AS BOOLEAN) THEN recency_score END ORDER BY frequency, customer_id
-            ) AS BIGINT
-        ) AS frequency_tile
-    FROM recency_scored
-),
-
-frequency_scored AS (
-    SELECT
-        *,
-        CAST(
-            CASE
-                WHEN $frequency_binning = 'ntile' THEN frequency_tile
-                WHEN $frequency_binning = 'fixed'
-                    THEN quantile_bin(CAST(frequency AS DECIMAL(38, 4)), CAST($frequency_cuts AS DECIMAL(38, 4)[]))
-                WHEN $frequency_binning = 'percent_rank'
-                    THEN
-                        least(
-                            CAST($frequency_bins AS BIGINT),
-                            CAST($frequency_bins AS BIGINT) * frequency_place / frequency_last_place + 1
-                        )
-                WHEN CAST($nested AS BOOLEAN)
-                    THEN
-                        greatest(
-                            1,
-                            (CAST($frequency_bins AS BIGINT) * frequency_place + frequency_last_place - 1)
-                            / frequency_last_place
-                        )
-                ELSE quantile_bin(frequency, (SELECT shared(frequency['values']) FROM customer_range))
-            END AS INT
-        ) AS frequency_score
-    FROM frequency_placed
-),
-
-monetary_placed AS (
-    SELECT
-        *,
-        greatest(
-            count(*) OVER (
-                PARTITION BY
-                    CASE WHEN CAST($nested AS BOOLEAN) THEN recency_score END,
-                    CASE WHEN CAST($nested AS BOOLEAN) THEN frequency_score END
-            ) - 1, 1
-        ) AS monetary_last_place,
-        CAST(
-            rank() OVER (
-                PARTITION BY
-                    CASE WHEN CAST($nested AS BOOLEAN) THEN recency_score END,
-                    CASE WHEN CAST($nested AS BOOLEAN) THEN frequency_score END
-                ORDER BY monetary
-            ) AS BIGINT
-        ) - 1 AS monetary_place,
-        CAST(
-            ntile(CAST($monetary_bins AS BIGINT)) OVER (
-                PARTITION BY
-                    CASE WHEN CAST($nested AS BOOLEAN) THEN recency_score END,
-                    CASE WHEN CAST($nested AS BOOLEAN) THEN frequency_score END
-                ORDER BY monetary, customer_id
-            ) AS BIGINT
-        ) AS monetary_tile
-    FROM frequency_scored
-),
-
-monetary_scored AS (
-    SELECT
-        *,
-        CAST(
-            CASE
-                WHEN $monetary_binning = 'ntile' THEN monetary_tile
-                WHEN $monetary_binning = 'fixed' THEN quantile_bin(monetary, CAST($monetary_cuts AS DECIMAL(38, 4)[]))
-                WHEN $monetary_binning = 'percent_rank'
-                    THEN
-                        least(
-                            CAST($monetary_bins AS BIGINT),
-                            CAST($monetary_bins AS BIGINT) * monetary_place / monetary_last_place + 1
-                        )
-                WHEN CAST($nested AS BOOLEAN)
-                    THEN
-                        greatest(
-                            1,
-                            (CAST($monetary_bins AS BIGINT) * monetary_place + monetary_last_place - 1)
-                            / monetary_last_place
-                        )
-                ELSE quantile_bin(monetary, (SELECT shared(monetary['values']) FROM customer_range))
-            END AS INT
-        ) AS monetary_score
-    FROM monetary_placed
+        count(*) OVER () - 1 AS others,
+        -- how many are worse, less how many are better
+        CAST(rank() OVER (ORDER BY recency_days DESC) AS BIGINT) - CAST(rank() OVER (ORDER BY recency_days) AS BIGINT) AS recency_balance,
+        CAST(rank() OVER (ORDER BY frequency) AS BIGINT) - CAST(rank() OVER (ORDER BY frequency DESC) AS BIGINT) AS frequency_balance,
+        CAST(rank() OVER (ORDER BY monetary) AS BIGINT) - CAST(rank() OVER (ORDER BY monetary DESC) AS BIGINT) AS monetary_balance
+    FROM binned_customer
 ),
 
 scaled AS (
     SELECT
-        customer.customer_id,
-        customer.first_order_date,
-        customer.last_order_date,
-        customer.recency_days,
-        customer.tenure_days,
-        customer.orders,
-        customer.active_days,
-        customer.frequency,
-        customer.monetary,
-        customer.revenue,
-        customer.average_order_value,
-        customer.recency_score,
-        customer.frequency_score,
-        customer.monetary_score,
+        customer.* EXCEPT (others, recency_balance, frequency_balance, monetary_balance),
         coalesce(
-            CAST(reach.most_recency - customer.recency_days AS DOUBLE)
-            / nullif(CAST(reach.most_recency - reach.least_recency AS DOUBLE), 0), 0.5
+            CASE
+                WHEN $recency_scaling = 'rank'
+                    THEN CAST(customer.others + customer.recency_balance AS DOUBLE) / nullif(2.0 * customer.others, 0)
+                WHEN $recency_scaling = 'log'
+                    THEN 1.0 - log_scaled(customer.recency_days, reach.least_recency, reach.most_recency)
+                WHEN $recency_scaling = 'z_score'
+                    THEN 1.0 - normal_scaled(customer.recency_days, reach.recency_mean, reach.recency_deviation)
+                ELSE
+                    CAST(reach.most_recency - customer.recency_days AS DOUBLE) / nullif(CAST(reach.most_recency - reach.least_recency AS DOUBLE), 0)
+            END, 0.5
         ) AS recency_scaled,
         coalesce(
-            CAST(customer.frequency - reach.least_frequency AS DOUBLE)
-            / nullif(CAST(reach.most_frequency - reach.least_frequency AS DOUBLE), 0), 0.5
+            CASE
+                WHEN $frequency_scaling = 'rank'
+                    THEN CAST(customer.others + customer.frequency_balance AS DOUBLE) / nullif(2.0 * customer.others, 0)
+                WHEN $frequency_scaling = 'log'
+                    THEN log_scaled(customer.frequency, reach.least_frequency, reach.most_frequency)
+                WHEN $frequency_scaling = 'z_score'
+                    THEN normal_scaled(customer.frequency, reach.frequency_mean, reach.frequency_deviation)
+                ELSE
+                    CAST(customer.frequency - reach.least_frequency AS DOUBLE) / nullif(CAST(reach.most_frequency - reach.least_frequency AS DOUBLE), 0)
+            END, 0.5
         ) AS frequency_scaled,
         coalesce(
-            CAST(customer.monetary - reach.least_monetary AS DOUBLE)
-            / nullif(CAST(reach.most_monetary - reach.least_monetary AS DOUBLE), 0), 0.5
+            CASE
+                WHEN $monetary_scaling = 'rank'
+                    THEN CAST(customer.others + customer.monetary_balance AS DOUBLE) / nullif(2.0 * customer.others, 0)
+                WHEN $monetary_scaling = 'log'
+                    THEN log_scaled(customer.monetary, reach.least_monetary, reach.most_monetary)
+                WHEN $monetary_scaling = 'z_score'
+                    THEN normal_scaled(customer.monetary, reach.monetary_mean, reach.monetary_deviation)
+                ELSE
+                    CAST(customer.monetary - reach.least_monetary AS DOUBLE) / nullif(CAST(reach.most_monetary - reach.least_monetary AS DOUBLE), 0)
+            END, 0.5
         ) AS monetary_scaled
-    FROM (
-        SELECT
-            least_recency,
-            most_recency,
-            least_frequency,
-            most_frequency,
-            least_monetary,
-            most_monetary
-        FROM customer_range
-    ) AS reach
-    CROSS JOIN monetary_scored AS customer
+    FROM customer_range AS reach
+    CROSS JOIN placed AS customer
 )
 
 SELECT

@@ -83,6 +83,10 @@ keys! {
     "rfm.cuts.frequency", NumberList, None, "the same of frequency";
     "rfm.cuts.monetary", NumberList, None, "the same of monetary";
     "rfm.nested", Boolean, Some("false"), "bin frequency within each recency score, and monetary within both";
+    "rfm.scaling", Text, Some("\"min_max\""), "min_max, z_score, rank or log: how values become shares of the loyalty score; or one for each dimension";
+    "rfm.scaling.recency", Text, None, "the scaling of recency alone";
+    "rfm.scaling.frequency", Text, None, "the scaling of frequency alone";
+    "rfm.scaling.monetary", Text, None, "the scaling of monetary alone";
     "rfm.weights.recency", Number, Some("0.3"), "recency's share of the loyalty score";
     "rfm.weights.frequency", Number, Some("0.3"), "frequency's share";
     "rfm.weights.monetary", Number, Some("0.4"), "monetary's share; the three sum to 1";

@@ -132,6 +132,8 @@ pub struct Dimension {
     pub bins: i64,
     /// The upper ends of all bins but the last, ascending, where binning is by fixed cut points.
     pub cuts: Vec<f64>,
+    /// How values become shares of the loyalty score: `min_max`, `z_score`, `rank` or `log`.
+    pub scaling: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

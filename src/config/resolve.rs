@@ -175,7 +175,7 @@ fn number_of_days(text: &str) -> Option<u32> {
     }
 }
 
-/// How a dimension is binned: by its own keys, else by those for all.
+/// How a dimension is binned and scaled: by its own keys, else by those for all.
 fn dimension(settings: &Settings, name: &str) -> Result<Dimension> {
     let key_of = |table: &str, is_written: &dyn Fn(&str) -> bool| {
         let own = format!("{table}.{name}");
@@ -214,7 +214,9 @@ fn dimension(settings: &Settings, name: &str) -> Result<Dimension> {
         Some(cuts) => cuts.len() as i64 + 1,
         None => integer_in(settings, &bins_key, 1, 100)?,
     };
-    Ok(Dimension { binning, bins, cuts: cuts.unwrap_or_default() })
+    let scaling_key = key_of("rfm.scaling", &|key| settings.text(key).is_some());
+    let scaling = one_of(settings, &scaling_key, &["min_max", "z_score", "rank", "log"])?;
+    Ok(Dimension { binning, bins, cuts: cuts.unwrap_or_default(), scaling })
 }
 
 /// `run_date`, `run_date + 1 day`, `run_date + N days` or a date not before the run date.

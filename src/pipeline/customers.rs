@@ -76,6 +76,7 @@ fn set_scoring(steps: &mut Steps<'_>, rfm: &Rfm) -> Result<()> {
         parameters.set(&format!("{name}_binning"), dimension.binning.name());
         parameters.set(&format!("{name}_cuts"), cut_points(&dimension.cuts)?);
         parameters.set(&format!("{name}_ends"), ends);
+        parameters.set(&format!("{name}_scaling"), dimension.scaling.as_str());
     }
     parameters.set("nested", rfm.nested);
     parameters.set("recency_weight", rfm.recency_weight);
@@ -104,6 +105,7 @@ async fn score_as_of(steps: &mut Steps<'_>, rfm: &Rfm, run_date: NaiveDate, day:
     let customers = steps.rows("customer").await?;
     steps.view("valued_customer").await?;
     steps.rows("customer_range").await?;
+    steps.view("binned_customer").await?;
     steps.view("weighted_customer").await?;
     steps.rows("loyalty_range").await?;
     steps.view("scored_customer").await?;

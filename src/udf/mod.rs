@@ -8,6 +8,7 @@ mod measures;
 mod quantile_bin;
 mod rule_id;
 mod rule_lookup;
+mod scaling;
 mod shared;
 mod significance;
 
@@ -26,5 +27,6 @@ pub fn all() -> Vec<ScalarUDF> {
         ScalarUDF::from(significance::ChiSquaredP::default()),
     ];
     functions.extend(measures::functions());
+    functions.extend(scaling::functions());
     functions
 }
