@@ -6,6 +6,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use regulars::config::{Arguments, Config};
 use regulars::job::{self, RunOptions, Running};
 use regulars::pipeline::Inputs;
+use regulars::segments::SegmentMap;
 use regulars::source::{self, Hierarchy, Source};
 use regulars::steps::{Discard, Mode, Silent, Steps};
 use regulars::{pipeline, sample, session};
@@ -43,7 +44,8 @@ fn stages(criterion: &mut Criterion) {
     runtime.block_on(async {
         let source = Source::open(&context, config.required_input().unwrap()).await.unwrap();
         let order_line = source::order_line(&source, &config).unwrap();
-        let inputs = Inputs { order_line, hierarchy: Hierarchy::default() };
+        let segments = SegmentMap::load(&context, &config.rfm).await.unwrap();
+        let inputs = Inputs { order_line, hierarchy: Hierarchy::default(), segments: Some(segments) };
         pipeline::run(&mut steps, inputs, &config).await.unwrap();
     });
 

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::location::Location;
 use crate::pipeline::Inputs;
 use crate::publish::{self, Attempt, Commit, Place, Published};
+use crate::segments::SegmentMap;
 use crate::source::{self, Hierarchy, Source};
 use crate::steps::{Discard, Explained, Mode, Progress, Steps};
 use crate::{audit, pipeline, session};
@@ -61,7 +62,9 @@ async fn prepare(config: &Config) -> Result<Prepared> {
     let source = Source::open(&context, input).await?;
     let order_line = source::order_line(&source, config)?;
     let hierarchy = Hierarchy::load(&context, config.rules.hierarchy.as_ref()).await?;
-    Ok(Prepared { context, source, inputs: Inputs { order_line, hierarchy } })
+    let segments =
+        if config.select.rfm { Some(SegmentMap::load(&context, &config.rfm).await?) } else { None };
+    Ok(Prepared { context, source, inputs: Inputs { order_line, hierarchy, segments } })
 }
 
 /// The next run would read what this one published.
@@ -127,8 +130,7 @@ pub async fn run(
     let started = Instant::now();
     let run_date = config.required_run_date()?;
     let prepared = prepare(config).await?;
-    let fingerprints =
-        publish::fingerprints(config, &prepared.source.files, &prepared.inputs.hierarchy.files)?;
+    let fingerprints = publish::fingerprints(config, &prepared.source.files, &prepared.inputs)?;
     let place = Place::open(config.required_output()?, run_date)?;
     let attempt = Attempt::new(place.clone(), config, fingerprints)?;
     *running.lock().unwrap_or_else(PoisonError::into_inner) = Some(attempt.clone());

@@ -24,7 +24,8 @@
 //! | aggregates and functions | [`udaf`], [`udf`] |
 //! | published tables | [`tables`] for schemas, [`audit`], [`publish`] for staging, commits and promotion |
 //! | reading what was published | [`query`] |
-//! | segment maps | [`segments`], with those that come along in `segments/*.toml` |
+//! | segment maps | [`segments`], with those that come along in `segments/*.toml`; `segments/table.rs` for those in a table |
+//! | privacy | `udf/pseudonym.rs` for ids, [`withhold`] for small groups |
 //! | the engine | [`session`], with one planner rule of ours in [`aggregate_once`] |
 //! | the demo's shop | [`sample`] |
 //!
@@ -70,3 +71,4 @@ pub mod steps;
 pub mod tables;
 pub mod udaf;
 pub mod udf;
+pub mod withhold;

@@ -5,8 +5,12 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use datafusion::prelude::SessionContext;
+
 use crate::config::Rfm;
 use crate::error::{Error, ErrorKind, Result};
+
+mod table;
 
 /// The maps that come along, by the name that `rfm.segments` has for them.
 pub const BUILT_IN: &[(&str, &str)] = &[
@@ -101,11 +105,20 @@ pub struct Cell {
 }
 
 impl SegmentMap {
-    /// The map that the configuration names: one that comes along, or a TOML file.
+    /// The map that the configuration names: one that comes along, a TOML file, or a table in Parquet or CSV.
     ///
     /// # Errors
     /// When there is none of that name, it cannot be read, or is no map.
-    pub fn load(rfm: &Rfm) -> Result<Self> {
+    pub async fn load(context: &SessionContext, rfm: &Rfm) -> Result<Self> {
+        let is_table = [".parquet", ".csv", ".csv.gz", "/"].iter().any(|end| rfm.segments.ends_with(end));
+        if is_table {
+            return table::load(context, rfm).await.map_err(|error| error.with("key", "rfm.segments"));
+        }
+        Self::read(rfm)
+    }
+
+    /// The map that comes along under a name, or stands in a TOML file.
+    fn read(rfm: &Rfm) -> Result<Self> {
         let wrong =
             |message: String| Error::config(message).with("key", "rfm.segments").with("value", &rfm.segments);
         let built_in = BUILT_IN.iter().find(|(name, _)| *name == rfm.segments);
@@ -117,7 +130,10 @@ impl SegmentMap {
             }
             None => {
                 let names: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-                return Err(wrong(format!("rfm.segments must be {} or a .toml file", names.join(", "))));
+                return Err(wrong(format!(
+                    "rfm.segments must be {}, a .toml file or a .parquet table",
+                    names.join(", ")
+                )));
             }
         };
         toml::from_str(&text).map_err(|error| wrong("the file is no segment map".to_owned()).caused_by(error))
@@ -234,7 +250,7 @@ mod tests {
     /// How many cells each segment of a built-in map has.
     fn sizes(name: &str, bins: i64) -> BTreeMap<String, usize> {
         let rfm = rfm(&[&format!("rfm.segments={name}"), &format!("rfm.bins={bins}")]);
-        let cells = SegmentMap::load(&rfm).unwrap().cells(&rfm).unwrap();
+        let cells = SegmentMap::read(&rfm).unwrap().cells(&rfm).unwrap();
         assert_eq!(cells.len() as i64, bins.pow(3));
         let mut sizes = BTreeMap::new();
         for cell in cells {
@@ -248,11 +264,11 @@ mod tests {
         assert_eq!(sizes("grid", 5).values().sum::<usize>(), 125);
         assert_eq!(sizes("grid", 5)["hibernating"], 4 * 5);
         let rfm_r = rfm(&["rfm.segments=rfm_r"]);
-        let cells = SegmentMap::load(&rfm_r).unwrap().cells(&rfm_r).unwrap();
+        let cells = SegmentMap::read(&rfm_r).unwrap().cells(&rfm_r).unwrap();
         let others = cells.iter().filter(|cell| cell.segment == "Others").map(|cell| name_of(cell.scores));
         assert_eq!(others.collect::<Vec<_>>().join(" "), "215 241 251 252 341 351 441 451 541 551");
         let braze = rfm(&["rfm.segments=braze", "rfm.bins=4"]);
-        let cells = SegmentMap::load(&braze).unwrap().cells(&braze).unwrap();
+        let cells = SegmentMap::read(&braze).unwrap().cells(&braze).unwrap();
         let others: Vec<String> =
             cells.iter().filter(|cell| cell.segment == "Others").map(|cell| name_of(cell.scores)).collect();
         assert_eq!(others, ["141"]);

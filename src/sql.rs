@@ -35,7 +35,10 @@ macro_rules! sql_files {
 
 sql_files! {
     "clean": ["checked_line", "invalid_line", "line", "line_tally", "line_count", "group_tally"],
-    "aggregate": ["basket", "basket_count", "grouped_basket", "customer", "customer_summary", "cohort_retention"],
+    "aggregate": [
+        "basket", "basket_count", "grouped_basket", "customer", "customer_summary", "cohort_retention", "customer_lifecycle", "loyalty_metrics",
+        "outside_window",
+    ],
     "mine": [
         "item_line", "grouped_item_line", "item_node", "item", "line_item", "related_item", "item_count", "item_group", "grown_itemset", "frequent_item", "frequent_pair", "candidate",
         "candidate_count", "frequent_candidate", "itemset_support", "itemset_length",
@@ -48,6 +51,7 @@ sql_files! {
     ],
     "audit": [
         "customer_key", "customer_scores", "customer_group", "segment_shares", "segment_totals", "threshold_customers", "concentration_totals", "summary_customers", "cohort_shares", "migration_totals",
+        "lifecycle_stages", "metrics_customers", "group_sizes",
         "itemset_key", "itemset_measures", "itemset_subsets", "rule_key", "rule_counts", "rule_measures", "rule_sides",
         "rule_item_sides", "summary_key", "summary_lines",
     ],

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, UInt64Array};
 use datafusion::arrow::buffer::OffsetBuffer;
-use datafusion::arrow::compute::{cast, take};
+use datafusion::arrow::compute::{cast, concat_batches, take};
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::catalog::TableProvider;
@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::group::Group;
 use crate::sql::{self, Bound, Parameters, SqlFile};
 use crate::tables::{self, Table};
+use crate::withhold::without_small_groups;
 
 /// Where a table's rows go: to the stage of a publication, or nowhere.
 #[async_trait]
@@ -111,6 +112,10 @@ pub struct Steps<'a> {
     /// What leads the rows of grouped tables.
     pub group: Group,
     pub explained: Vec<Explained>,
+    /// How many rows of each summary stand for too few customers to be published.
+    pub withheld: BTreeMap<&'static str, u64>,
+    /// How many customers a row of a summary must stand for.
+    minimum_group_size: i64,
     mode: Mode,
     progress: &'a mut dyn Progress,
     sink: &'a mut dyn Sink,
@@ -141,12 +146,20 @@ impl<'a> Steps<'a> {
             parameters: Parameters::default(),
             group: Group::default(),
             explained: Vec::new(),
+            withheld: BTreeMap::new(),
+            minimum_group_size: 1,
             mode,
             progress,
             sink,
             kept: BTreeMap::new(),
             finished: BTreeMap::new(),
         }
+    }
+
+    /// Withholds the rows of summaries that stand for fewer customers.
+    pub fn withhold_below(&mut self, minimum_group_size: i64) {
+        self.minimum_group_size = minimum_group_size;
+        self.parameters.set("minimum_group_size", minimum_group_size);
     }
 
     #[must_use]
@@ -243,8 +256,12 @@ impl<'a> Steps<'a> {
         if table.is_grouped() {
             bound.frame = self.group.lead(bound.frame)?;
         }
-        let plan = bound.frame.clone().create_physical_plan().await.map_err(|error| file.blame(error))?;
+        let mut plan = bound.frame.clone().create_physical_plan().await.map_err(|error| file.blame(error))?;
         let started = self.begin(file);
+        let withholds = self.minimum_group_size > 1 && !table.sizes.is_empty();
+        if withholds && self.mode != Mode::Explain {
+            plan = self.without_small_groups(&table, plan).await.map_err(|error| file.blame(error))?;
+        }
         let rows = if self.mode == Mode::Explain {
             0
         } else {
@@ -253,6 +270,28 @@ impl<'a> Steps<'a> {
         };
         self.end(file, &bound, &plan, Some(rows), started);
         Ok(rows)
+    }
+
+    /// The rows of a summary that stand for enough customers, as a plan of their own.
+    async fn without_small_groups(
+        &mut self,
+        table: &Table,
+        plan: Arc<dyn ExecutionPlan>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = plan.schema();
+        let rows: Vec<RecordBatch> = execute_stream(plan, self.context.task_ctx())?.try_collect().await?;
+        let all = concat_batches(&schema, &rows)?;
+        let kept = without_small_groups(&all, table, self.minimum_group_size)?;
+        let withheld = all.num_rows() - kept.num_rows();
+        *self.withheld.entry(table.name).or_default() += withheld as u64;
+        if withheld > 0 {
+            tracing::warn!(
+                table = table.name,
+                rows = withheld,
+                "withheld, since they stand for too few customers"
+            );
+        }
+        Ok(self.context.read_batch(kept)?.create_physical_plan().await?)
     }
 
     /// Ends a published table and registers it under its own name.

@@ -15,6 +15,8 @@ pub struct Table {
     pub groups: Vec<GroupColumn>,
     /// The columns that tell the rows of a group apart.
     key: &'static [&'static str],
+    /// The columns that count the customers behind a row of a summary: `output.minimum_group_size` is the least they may.
+    pub sizes: &'static [&'static str],
     columns: &'static [(&'static str, Column)],
 }
 
@@ -70,6 +72,8 @@ enum Column {
     Texts,
     Date,
     Int,
+    /// An integer that is null where there is none.
+    MaybeInt,
     Count,
     Money,
     Flag,
@@ -78,7 +82,7 @@ enum Column {
     MaybeReal,
 }
 
-use Column::{Count, Date, Flag, Int, MaybeReal, MaybeText, Money, Real, Text, Texts};
+use Column::{Count, Date, Flag, Int, MaybeInt, MaybeReal, MaybeText, Money, Real, Text, Texts};
 
 pub static TABLES: &[Table] = &[
     Table {
@@ -86,6 +90,7 @@ pub static TABLES: &[Table] = &[
         selection: Some("rfm"),
         groups: Vec::new(),
         key: &["customer_id"],
+        sizes: &[],
         columns: &[
             ("customer_id", Text),
             ("first_order_date", Date),
@@ -114,6 +119,7 @@ pub static TABLES: &[Table] = &[
         selection: Some("rfm"),
         groups: Vec::new(),
         key: &["segment"],
+        sizes: &["customers"],
         columns: &[
             ("segment", Text),
             ("customers", Count),
@@ -131,6 +137,7 @@ pub static TABLES: &[Table] = &[
         selection: Some("rfm"),
         groups: Vec::new(),
         key: &["dimension", "score"],
+        sizes: &["customers"],
         columns: &[
             ("dimension", Text),
             ("score", Int),
@@ -144,6 +151,7 @@ pub static TABLES: &[Table] = &[
         selection: Some("rfm"),
         groups: Vec::new(),
         key: &["decile"],
+        sizes: &["customers"],
         columns: &[
             ("decile", Int),
             ("customers", Count),
@@ -159,6 +167,7 @@ pub static TABLES: &[Table] = &[
         selection: Some("rfm"),
         groups: Vec::new(),
         key: &["segment_before", "segment_after"],
+        sizes: &["customers"],
         columns: &[
             ("segment_before", MaybeText),
             ("segment_after", MaybeText),
@@ -172,6 +181,7 @@ pub static TABLES: &[Table] = &[
         selection: Some("rfm"),
         groups: Vec::new(),
         key: &["customer_id"],
+        sizes: &[],
         columns: &[
             ("customer_id", Text),
             ("frequency", Count),
@@ -185,6 +195,7 @@ pub static TABLES: &[Table] = &[
         selection: Some("rfm"),
         groups: Vec::new(),
         key: &["cohort_month", "months_since"],
+        sizes: &["cohort_customers", "customers"],
         columns: &[
             ("cohort_month", Date),
             ("months_since", Int),
@@ -199,10 +210,49 @@ pub static TABLES: &[Table] = &[
         ],
     },
     Table {
+        name: "customer_lifecycle",
+        selection: Some("rfm"),
+        groups: Vec::new(),
+        key: &["customer_id"],
+        sizes: &[],
+        columns: &[
+            ("customer_id", Text),
+            ("lifecycle_stage", Text),
+            ("recency_days", Int),
+            ("tenure_days", Int),
+            ("active_days", Count),
+            ("last_gap_days", MaybeInt),
+            ("mean_gap_days", MaybeReal),
+            ("lapsing_after_days", Real),
+            ("lapsed_after_days", Real),
+        ],
+    },
+    Table {
+        name: "loyalty_metrics",
+        selection: Some("rfm"),
+        groups: Vec::new(),
+        key: &["period_start"],
+        sizes: &["customers"],
+        columns: &[
+            ("period_start", Date),
+            ("customers", Count),
+            ("new_customers", Count),
+            ("returning_customers", Count),
+            ("retained_customers", Count),
+            ("orders", Count),
+            ("revenue", Money),
+            ("average_order_value", MaybeReal),
+            ("purchase_frequency", MaybeReal),
+            ("repeat_customer_rate", MaybeReal),
+            ("retention_rate", MaybeReal),
+        ],
+    },
+    Table {
         name: "frequent_itemsets",
         selection: Some("itemsets"),
         groups: Vec::new(),
         key: &["itemset"],
+        sizes: &[],
         columns: &[("itemset", Texts), ("length", Int), ("support_count", Count), ("support", Real)],
     },
     Table {
@@ -210,6 +260,7 @@ pub static TABLES: &[Table] = &[
         selection: Some("rules"),
         groups: Vec::new(),
         key: &["rule_id"],
+        sizes: &[],
         columns: &[
             ("rule_id", Text),
             ("antecedents", Texts),
@@ -247,6 +298,7 @@ pub static TABLES: &[Table] = &[
         selection: Some("rules"),
         groups: Vec::new(),
         key: &["item_id", "side", "rule_id"],
+        sizes: &[],
         columns: &[("item_id", Text), ("side", Text), ("rule_id", Text)],
     },
     Table {
@@ -254,6 +306,7 @@ pub static TABLES: &[Table] = &[
         selection: None,
         groups: Vec::new(),
         key: &["stage", "measure"],
+        sizes: &[],
         columns: &[("stage", Text), ("measure", Text), ("value", Count)],
     },
 ];
@@ -300,6 +353,7 @@ impl Table {
                 Texts => (DataType::List(Arc::new(Field::new("item", DataType::Utf8, false))), false),
                 Date => (DataType::Date32, false),
                 Int => (DataType::Int32, false),
+                MaybeInt => (DataType::Int32, true),
                 Count => (DataType::Int64, false),
                 Money => (DataType::Decimal128(38, 4), false),
                 Flag => (DataType::Boolean, false),

@@ -54,6 +54,20 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "segment_migration",
         "SELECT * REPLACE (revenue_after + 1 AS revenue_after) FROM sound",
     ),
+    ("lifecycle_stages", "customer_lifecycle", "SELECT * REPLACE ('gone' AS lifecycle_stage) FROM sound"),
+    (
+        "lifecycle_stages",
+        "customer_lifecycle",
+        "SELECT * REPLACE (tenure_days - 5000 AS tenure_days) FROM sound",
+    ),
+    (
+        "metrics_customers",
+        "loyalty_metrics",
+        "SELECT * REPLACE (new_customers + 1 AS new_customers) FROM sound",
+    ),
+    ("metrics_customers", "loyalty_metrics", "SELECT * FROM sound UNION ALL SELECT * FROM sound"),
+    ("group_sizes", "rfm_segments", "SELECT * REPLACE (-1 AS customers) FROM sound"),
+    ("group_sizes", "rfm_thresholds", "SELECT * REPLACE (-1 AS customers) FROM sound"),
     ("itemset_key", "frequent_itemsets", "SELECT * FROM sound UNION ALL (SELECT * FROM sound LIMIT 1)"),
     ("itemset_measures", "frequent_itemsets", "SELECT * REPLACE (0 AS support_count) FROM sound"),
     ("itemset_measures", "frequent_itemsets", "SELECT * REPLACE (length + 1 AS length) FROM sound"),
@@ -98,7 +112,14 @@ async fn published(bench: &Bench) -> (Arguments, Parameters) {
     sample::write(&bench.path("shop"), 1000).unwrap();
     let arguments = bench.arguments(
         &bench.text("shop"),
-        &["rules.min_support=0.01", "rfm.summary=week", "rfm.cohorts=true", "rfm.compare_to=90 days"],
+        &[
+            "rules.min_support=0.01",
+            "rfm.summary=week",
+            "rfm.cohorts=true",
+            "rfm.compare_to=90 days",
+            "rfm.metrics=month",
+            "rfm.lifecycle.by=rhythm",
+        ],
     );
     run(&arguments).await.unwrap();
     let baskets =
@@ -107,6 +128,7 @@ async fn published(bench: &Bench) -> (Arguments, Parameters) {
     for name in ["recency_bins", "frequency_bins", "monetary_bins"] {
         parameters.set(name, 5_i64);
     }
+    parameters.set("minimum_group_size", 1_i64);
     parameters.set("monetary", "sum");
     parameters.set("basket_count", baskets);
     parameters.set("min_support_count", (baskets as f64 * 0.01).ceil() as i64);

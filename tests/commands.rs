@@ -21,6 +21,13 @@ order_id,item_id,customer_id,order_ts,quantity,unit_price
 5,milk,cat,2025-01-01,1,1.25
 ";
 
+/// Ann and Bob as Python's hmac names them with the test's key, ascending.
+const PSEUDONYMS: &str = "\
+customer_id
+686c477e566a03dba72277097e300b29d6a2a85c74675d30286db073910ab3f4
+7f556b33cc9428eea7d767383900ee3783f830c3a4c12f2f2e7f616779a99161
+";
+
 fn regulars(arguments: &[&str]) -> Output {
     Command::new(assert_cmd::cargo::cargo_bin!("regulars")).args(arguments).output().unwrap()
 }
@@ -40,6 +47,67 @@ fn run(bench: &Bench, input: &str, more: &[&str]) -> (i32, String, String) {
 
 fn query(bench: &Bench, sql: &str) -> String {
     text(&regulars(&["sql", "--output", &bench.text("out"), "--format", "csv", "-c", sql]).stdout)
+}
+
+#[test]
+fn customers_are_published_by_pseudonym_with_a_key_that_stands_nowhere() {
+    const KEY: &str = "a key that nobody knows";
+    let bench = Bench::new();
+    let input = bench.write("lines.csv", LINES);
+    let output = bench.text("out");
+    let run = |key: Option<&str>| {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("regulars"));
+        command.args(["run", "--input", &input, "--output", &output, "--run-date", "2024-12-31"]);
+        command.args(["--select", "rfm", "--set", "output.pseudonymise.customer_id=hmac-sha256"]);
+        command.args([
+            "--set",
+            "rfm.summary=day",
+            "--set",
+            "rfm.lifecycle.by=rhythm",
+            "--log-level",
+            "debug",
+        ]);
+        command.env_remove("REGULARS_PSEUDONYM_KEY");
+        let ran = command.envs(key.map(|key| ("REGULARS_PSEUDONYM_KEY", key))).output().unwrap();
+        (ran.status.code().unwrap(), text(&ran.stdout), text(&ran.stderr))
+    };
+    for key in [None, Some("short")] {
+        let (code, _, error) = run(key);
+        assert!(code == 2 && error.contains("REGULARS_PSEUDONYM_KEY"), "{error}");
+        assert!(!bench.path("out").exists());
+    }
+    let (code, out, error) = run(Some(KEY));
+    assert_eq!(code, 0, "{error}");
+    assert!(out.contains("Published"));
+    // as Python's hmac has it, in the order of the pseudonyms
+    for table in ["customer_rfm", "customer_summary", "customer_lifecycle"] {
+        let ids = query(&bench, &format!("SELECT customer_id FROM {table}"));
+        assert_eq!(ids, PSEUDONYMS, "{table}");
+    }
+    let told = [out, error].concat();
+    assert!(!told.contains(KEY) && !told.contains("'ann'"), "{told}");
+    for (name, bytes) in bench.files("out") {
+        let holds = |secret: &str| bytes.windows(secret.len()).any(|found| found == secret.as_bytes());
+        assert!(!holds(KEY) && !holds("ann") && !holds("bob"), "{name}");
+    }
+    // the same key: the same tables; another: others
+    assert!(run(Some(KEY)).1.contains("nothing was done"));
+    assert!(run(Some("another key, as long")).1.contains("Published"));
+    assert_ne!(query(&bench, "SELECT customer_id FROM customer_rfm"), PSEUDONYMS);
+}
+
+#[test]
+fn what_tables_mean_is_published_with_them() {
+    let bench = Bench::new();
+    let input = bench.write("lines.csv", LINES);
+    run(&bench, &input, &["--set", "rfm.frequency=days", "--set", "clean.returns=net"]);
+    let runs = regulars(&["runs", "--output", &bench.text("out"), "--format", "json"]);
+    let runs: serde_json::Value = serde_json::from_str(text(&runs.stdout).lines().next().unwrap()).unwrap();
+    let parameters: serde_json::Value =
+        serde_json::from_str(runs[0]["parameters"].as_str().unwrap()).unwrap();
+    assert_eq!(parameters["rfm"]["rfm"]["frequency"], "days");
+    assert_eq!(parameters["rfm"]["rfm"]["as_of"], "2024-12-31");
+    assert_eq!(parameters["rules"]["clean"]["returns"], "net");
 }
 
 #[test]

@@ -38,6 +38,9 @@ async fn bytes_are_the_same_for_any_partitions_and_batch_size() {
         "rfm.nested=true",
         "rfm.summary=day",
         "rfm.cohorts=true",
+        "rfm.metrics=month",
+        "rfm.lifecycle.by=rhythm",
+        "rfm.scaling={ recency = \"log\", frequency = \"rank\", monetary = \"z_score\" }",
         "rfm.compare_to=2024-06-30",
     ];
     let first = bench.arguments(&input, &set);
@@ -130,9 +133,14 @@ async fn a_large_table_is_split_by_its_key_into_parts_in_order() {
 async fn published_schemas_are_as_written_down() {
     let bench = Bench::new();
     let input = shop(&bench);
-    run(&bench.arguments(&input, &["rfm.summary=month", "rfm.cohorts=true", "rfm.compare_to=90 days"]))
-        .await
-        .unwrap();
+    let optional = [
+        "rfm.summary=month",
+        "rfm.cohorts=true",
+        "rfm.compare_to=90 days",
+        "rfm.metrics=quarter",
+        "rfm.lifecycle.by=thresholds",
+    ];
+    run(&bench.arguments(&input, &optional)).await.unwrap();
     let mut found = String::new();
     for table in TABLES {
         writeln!(found, "{}", table.name).unwrap();

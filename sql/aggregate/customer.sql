@@ -4,6 +4,7 @@
 -- Inputs:     line
 -- Parameters: $window_start  the first moment whose orders and refunds count; null for all
 --             $window_end    the first moment whose do not any more, likewise
+--             $pseudonymise  whether ids are published as pseudonyms
 -- Formula:    a refund (clean.returns = "net") adds its amount and is no order; a customer with refunds alone is left out.
 WITH summarised AS (
     SELECT
@@ -22,7 +23,10 @@ WITH summarised AS (
 )
 
 SELECT
-    arrow_cast(customer_id, 'Utf8') AS customer_id,
+    CASE
+        WHEN CAST($pseudonymise AS BOOLEAN) THEN pseudonym(arrow_cast(customer_id, 'Utf8'))
+        ELSE arrow_cast(customer_id, 'Utf8')
+    END AS customer_id,
     summary['first_order_date'] AS first_order_date,
     summary['last_order_date'] AS last_order_date,
     summary['orders'] AS orders,

@@ -4,6 +4,7 @@
 -- Inputs:     line
 -- Parameters: $summary     'day', 'week' (from Monday) or 'month': an order's period
 --             $run_date    the last day observed
+--             $pseudonymise  whether ids are published as pseudonyms
 -- Formula:    frequency: periods with an order after the first. recency: periods from the first to the last with an order.
 --             t: periods from the first with an order to the last observed. monetary_value: the mean revenue of a period with an
 --             order after the first; 0 without any. A refund (clean.returns = "net") counts in a period with an order.
@@ -55,7 +56,10 @@ customer AS (
 )
 
 SELECT
-    customer.customer_id,
+    CASE
+        WHEN CAST($pseudonymise AS BOOLEAN) THEN pseudonym(customer.customer_id)
+        ELSE customer.customer_id
+    END AS customer_id,
     customer.frequency,
     customer.latest_period - customer.first_period AS recency,
     last_period.period - customer.first_period AS t,

@@ -9,5 +9,9 @@ FROM (
 ) AS moved
 CROSS JOIN (SELECT sum(customers) AS customers, sum(revenue) AS revenue FROM rfm_segments) AS segments
 WHERE
-    (moved.customers IS DISTINCT FROM segments.customers)
-    OR (moved.revenue IS DISTINCT FROM segments.revenue)
+    -- small groups that are withheld are missing from a total
+    CAST($minimum_group_size AS BIGINT) <= 1
+    AND (
+        (moved.customers IS DISTINCT FROM segments.customers)
+        OR (moved.revenue IS DISTINCT FROM segments.revenue)
+    )

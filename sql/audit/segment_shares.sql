@@ -4,4 +4,7 @@ SELECT
     sum(customer_share) AS customer_share,
     sum(revenue_share) AS revenue_share
 FROM rfm_segments
-HAVING abs(sum(customer_share) - 1) > 1e-9 OR abs(sum(revenue_share) - 1) > 1e-9 * sum(abs(revenue_share))
+HAVING
+    -- small groups that are withheld are missing from a total
+    CAST($minimum_group_size AS BIGINT) <= 1
+    AND (abs(sum(customer_share) - 1) > 1e-9 OR abs(sum(revenue_share) - 1) > 1e-9 * sum(abs(revenue_share)))

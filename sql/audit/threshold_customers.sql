@@ -15,4 +15,7 @@ SELECT *
 FROM counted
 FULL OUTER JOIN rfm_thresholds
     ON counted.dimension = rfm_thresholds.dimension AND counted.score = rfm_thresholds.score
-WHERE coalesce(counted.customers, 0) IS DISTINCT FROM rfm_thresholds.customers
+WHERE
+    (coalesce(counted.customers, 0) IS DISTINCT FROM rfm_thresholds.customers)
+    -- of small groups that are withheld the row is missing
+    AND (CAST($minimum_group_size AS BIGINT) <= 1 OR rfm_thresholds.score IS NOT NULL)

@@ -106,7 +106,7 @@ pub fn print_runs(runs: &[Commit], format: ResultFormat) -> Result<()> {
         let tables = commit.tables.iter().map(|(name, table)| format!("{name} {}", table.rows));
         tables.collect::<Vec<_>>().join(", ")
     };
-    let columns: Vec<(&str, ArrayRef)> = vec![
+    let mut columns: Vec<(&str, ArrayRef)> = vec![
         ("run_date", Arc::new(runs.iter().map(|run| Some(days(run))).collect::<Date32Array>())),
         ("generation", Arc::new(runs.iter().map(|run| Some(run.generation)).collect::<UInt64Array>())),
         (
@@ -127,6 +127,10 @@ pub fn print_runs(runs: &[Commit], format: ResultFormat) -> Result<()> {
         ("rows", Arc::new(runs.iter().map(|run| Some(rows(run))).collect::<StringArray>())),
         ("fingerprints", Arc::new(runs.iter().map(|run| Some(fingerprints(run))).collect::<StringArray>())),
     ];
+    if format == ResultFormat::Json {
+        let parameters = |commit: &Commit| serde_json::to_string(&commit.parameters).ok();
+        columns.push(("parameters", Arc::new(runs.iter().map(parameters).collect::<StringArray>())));
+    }
     let batch = RecordBatch::try_from_iter(columns)?;
     print_batches(batch.schema(), &[batch], format)
 }

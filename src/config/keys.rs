@@ -69,6 +69,13 @@ keys! {
     "rfm.summary", Text, Some("\"none\""), "none, day, week or month: publish customer_summary, what models of lifetime value take, by that period";
     "rfm.compare_to", Text, None, "a date, or such as 90 days before the run date: publish segment_migration from then to now";
     "rfm.cohorts", Boolean, Some("false"), "whether to publish cohort_retention";
+    "rfm.metrics", Text, Some("\"none\""), "none, week, month, quarter or year: publish loyalty_metrics by that period";
+    "rfm.lifecycle.by", Text, Some("\"none\""), "none, thresholds or rhythm (the customer's own): publish customer_lifecycle";
+    "rfm.lifecycle.new", Text, Some("\"30 days\""), "how long after the first order a customer is new";
+    "rfm.lifecycle.lapsing", Text, Some("\"90 days\""), "after so long without an order a customer is lapsing";
+    "rfm.lifecycle.lapsed", Text, Some("\"180 days\""), "after so long lapsed, and reactivated when back";
+    "rfm.lifecycle.lapsing_gaps", Number, Some("2.0"), "by rhythm: after so many of the customer's mean gaps between days with orders";
+    "rfm.lifecycle.lapsed_gaps", Number, Some("3.0"), "likewise";
     "rfm.bins", Integer, Some("5"), "scores go from 1 to this";
     "rfm.bins.recency", Integer, None, "the scores of recency alone";
     "rfm.bins.frequency", Integer, None, "the scores of frequency alone";
@@ -91,7 +98,7 @@ keys! {
     "rfm.weights.frequency", Number, Some("0.3"), "frequency's share";
     "rfm.weights.monetary", Number, Some("0.4"), "monetary's share; the three sum to 1";
     "rfm.groups", TextList, Some("[\"Low\", \"Medium\", \"High\", \"Very High\"]"), "loyalty groups by quantile, the lowest first";
-    "rfm.segments", Text, Some("\"grid\""), "the segment map: grid, rfm_r, braze, pymc_marketing, or a TOML file";
+    "rfm.segments", Text, Some("\"grid\""), "the segment map: grid, rfm_r, braze, pymc_marketing, a TOML file, or a table in Parquet or CSV: rule, segment, recency_from, recency_to, ...";
     "rfm.incomplete_segments", Text, Some("\"error\""), "error or allow: cells without a segment (they become other), rules that never match";
     "rules.algorithm", Text, Some("\"fp_growth\""), "fp_growth or apriori; both give the same tables";
     "rules.min_support", Number, Some("0.01"), "the least share of baskets of a frequent itemset, in (0, 1]";
@@ -122,6 +129,8 @@ keys! {
     "output.rows_per_part", Integer, Some("20_000_000"), "rows of a table in one file";
     "output.keep_generations", Integer, Some("2"), "generations of a run date whose files are kept";
     "output.orphan_age", Text, Some("\"24h\""), "after which the files of a run that died are removed";
+    "output.pseudonymise.customer_id", Text, Some("\"none\""), "none or hmac-sha256: customers are published by pseudonym; the key stands in the environment variable REGULARS_PSEUDONYM_KEY";
+    "output.minimum_group_size", Integer, Some("1"), "customers behind a row of a summary table; rows of fewer are withheld, and so is the next smallest, which would tell of them";
     "engine.kind", Text, Some("\"embedded\""), "embedded";
     "engine.scheduler", Text, None, "the Ballista scheduler's address";
     "engine.target_partitions", Integer, Some("0"), "partitions worked on side by side; 0 for the number of cores";

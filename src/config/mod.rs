@@ -101,6 +101,10 @@ pub struct Rfm {
     pub compare_to: Option<CompareTo>,
     /// Whether `cohort_retention` is wanted.
     pub cohorts: bool,
+    /// The period of `loyalty_metrics`, if that is wanted.
+    pub metrics: Option<String>,
+    /// How `customer_lifecycle` tells stages, if that is wanted.
+    pub lifecycle: Option<Lifecycle>,
     pub frequency: String,
     pub monetary: String,
     pub by_recency: Dimension,
@@ -115,6 +119,19 @@ pub struct Rfm {
     pub segments: String,
     /// Whether a segment map may leave out cells or have rules that never match.
     pub allow_incomplete_segments: bool,
+}
+
+/// When customers are new, lapsing and lapsed.
+#[derive(Debug, Clone, Serialize)]
+pub struct Lifecycle {
+    /// `thresholds` or `rhythm`.
+    pub by: String,
+    pub new_days: u32,
+    pub lapsing_days: u32,
+    pub lapsed_days: u32,
+    /// By rhythm: multiples of the customer's mean gap between days with orders.
+    pub lapsing_gaps: f64,
+    pub lapsed_gaps: f64,
 }
 
 /// A day before the run date.
@@ -253,6 +270,10 @@ pub struct Output {
     pub rows_per_part: usize,
     pub keep_generations: usize,
     pub orphan_age: Duration,
+    /// Whether customers are published by pseudonym.
+    pub pseudonymise_customers: bool,
+    /// The least number of customers behind a row of a summary.
+    pub minimum_group_size: i64,
 }
 
 #[derive(Debug, Clone)]

@@ -8,9 +8,10 @@ use datafusion::sql::parser::DFParserBuilder;
 use super::settings::Settings;
 use super::{
     Algorithm, Binning, CUSTOMER_GROUPS, Categories, Clean, Columns, CompareTo, Dimension, Engine, Format,
-    GroupBy, Input, Items, MinSupport, Output, Rfm, Rules, Select, Target,
+    GroupBy, Input, Items, Lifecycle, MinSupport, Output, Rfm, Rules, Select, Target,
 };
 use crate::error::{Error, Result};
+use crate::udf::pseudonym::Pseudonyms;
 
 pub(super) fn parse_run_date(text: &str) -> Result<NaiveDate> {
     if text.trim().is_empty() {
@@ -137,6 +138,9 @@ impl Rfm {
             summary: Some(one_of(settings, "rfm.summary", &["none", "day", "week", "month"])?)
                 .filter(|summary| summary != "none"),
             compare_to: compare_to(settings)?,
+            metrics: Some(one_of(settings, "rfm.metrics", &["none", "week", "month", "quarter", "year"])?)
+                .filter(|metrics| metrics != "none"),
+            lifecycle: lifecycle(settings)?,
             cohorts: settings.boolean("rfm.cohorts").unwrap_or_default(),
             by_recency: dimension(settings, "recency")?,
             by_frequency: dimension(settings, "frequency")?,
@@ -166,6 +170,31 @@ fn compare_to(settings: &Settings) -> Result<Option<CompareTo>> {
     let day = number_of_days(&text).map(CompareTo::DaysBefore).or(parse_date(&text).map(CompareTo::Date));
     let wrong = || settings.error("rfm.compare_to", "must be a date, or a number of days such as 90 days");
     day.map(Some).ok_or_else(wrong)
+}
+
+/// Stages by thresholds that follow one another.
+fn lifecycle(settings: &Settings) -> Result<Option<Lifecycle>> {
+    let by = one_of(settings, "rfm.lifecycle.by", &["none", "thresholds", "rhythm"])?;
+    let days = |key: &str| {
+        let days = settings.text(key).as_deref().and_then(number_of_days);
+        days.ok_or_else(|| settings.error(key, "must be a number of days, such as 90 days"))
+    };
+    let gaps = |key: &str| number_in(settings, key, 0.0, 1e6);
+    let lifecycle = Lifecycle {
+        by,
+        new_days: days("rfm.lifecycle.new")?,
+        lapsing_days: days("rfm.lifecycle.lapsing")?,
+        lapsed_days: days("rfm.lifecycle.lapsed")?,
+        lapsing_gaps: gaps("rfm.lifecycle.lapsing_gaps")?,
+        lapsed_gaps: gaps("rfm.lifecycle.lapsed_gaps")?,
+    };
+    if lifecycle.lapsing_days > lifecycle.lapsed_days {
+        return Err(settings.error("rfm.lifecycle.lapsing", "must be at most rfm.lifecycle.lapsed"));
+    }
+    if lifecycle.lapsing_gaps > lifecycle.lapsed_gaps {
+        return Err(settings.error("rfm.lifecycle.lapsing_gaps", "must be at most rfm.lifecycle.lapsed_gaps"));
+    }
+    Ok((lifecycle.by != "none").then_some(lifecycle))
 }
 
 fn number_of_days(text: &str) -> Option<u32> {
@@ -360,6 +389,16 @@ fn group_by(settings: &Settings, select: Select) -> Result<Vec<GroupBy>> {
     settings.list("rules.by").unwrap_or_default().into_iter().map(entry).collect()
 }
 
+/// Whether customers are published by pseudonym, for which there must be a key.
+fn pseudonymise_customers(settings: &Settings) -> Result<bool> {
+    let key = "output.pseudonymise.customer_id";
+    if one_of(settings, key, &["none", "hmac-sha256"])? == "none" {
+        return Ok(false);
+    }
+    Pseudonyms::from_environment().map_err(|message| Error::config(message).with("key", key))?;
+    Ok(true)
+}
+
 impl Output {
     pub(super) fn resolve(settings: &Settings) -> Result<Option<Self>> {
         let orphan_age = required(settings.text("output.orphan_age"), "output.orphan_age")?;
@@ -370,6 +409,8 @@ impl Output {
             orphan_age: humantime::parse_duration(&orphan_age).map_err(|_| {
                 settings.error("output.orphan_age", "must be a duration, such as 24h or 7days")
             })?,
+            pseudonymise_customers: pseudonymise_customers(settings)?,
+            minimum_group_size: usize_in(settings, "output.minimum_group_size", 1)? as i64,
         };
         Ok((!output.location.is_empty()).then_some(output))
     }

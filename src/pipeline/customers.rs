@@ -20,12 +20,13 @@ const MICROSECONDS_A_DAY: i64 = 24 * 60 * 60 * 1_000_000;
 pub(super) async fn score_customers(
     steps: &mut Steps<'_>,
     rfm: &Rfm,
+    segments: &SegmentMap,
     run_date: NaiveDate,
     counts: &mut Counts,
 ) -> Result<()> {
     set_scoring(steps, rfm)?;
     steps.register_rows("loyalty_group", &loyalty_groups(&rfm.groups)?)?;
-    steps.register_rows("segment_cell", &segment_cells(&SegmentMap::load(rfm)?.cells(rfm)?)?)?;
+    steps.register_rows("segment_cell", &segment_cells(&segments.cells(rfm)?)?)?;
     if let Some(compare_to) = rfm.compare_to {
         let day = compared_day(compare_to, run_date)?;
         score_as_of(steps, rfm, run_date, day).await?;
@@ -49,12 +50,35 @@ pub(super) async fn score_customers(
     if rfm.compare_to.is_some() {
         steps.table("segment_migration").await?;
     }
+    if rfm.window_days.is_some() {
+        let outside = steps.rows("outside_window").await?.single_count();
+        counts.insert(("rfm", "lines_outside_window".to_owned()), outside);
+    }
+    publish_courses(steps, rfm).await
+}
+
+/// Publishes what is wanted of the customers' course over time.
+async fn publish_courses(steps: &mut Steps<'_>, rfm: &Rfm) -> Result<()> {
     if let Some(summary) = &rfm.summary {
         steps.parameters.set("summary", summary.as_str());
         steps.table("customer_summary").await?;
     }
     if rfm.cohorts {
         steps.table("cohort_retention").await?;
+    }
+    if let Some(metrics) = &rfm.metrics {
+        steps.parameters.set("metrics", metrics.as_str());
+        steps.table("loyalty_metrics").await?;
+    }
+    if let Some(lifecycle) = &rfm.lifecycle {
+        let parameters = &mut steps.parameters;
+        parameters.set("lifecycle", lifecycle.by.as_str());
+        parameters.set("new_days", i64::from(lifecycle.new_days));
+        parameters.set("lapsing_days", i64::from(lifecycle.lapsing_days));
+        parameters.set("lapsed_days", i64::from(lifecycle.lapsed_days));
+        parameters.set("lapsing_gaps", lifecycle.lapsing_gaps);
+        parameters.set("lapsed_gaps", lifecycle.lapsed_gaps);
+        steps.table("customer_lifecycle").await?;
     }
     Ok(())
 }

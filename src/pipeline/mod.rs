@@ -14,6 +14,7 @@ use datafusion::scalar::ScalarValue;
 use crate::config::{Config, Items};
 use crate::error::{Error, ErrorKind, Result};
 use crate::group::Group;
+use crate::segments::SegmentMap;
 use crate::source::{self, Hierarchy};
 use crate::sql::Parameters;
 use crate::steps::{Rows, Steps};
@@ -38,6 +39,8 @@ pub struct MinedGroup {
 pub struct Inputs {
     pub order_line: DataFrame,
     pub hierarchy: Hierarchy,
+    /// What the customers' scores are called; none where they are not computed.
+    pub segments: Option<SegmentMap>,
 }
 
 /// Runs every stage up to the tables; the audits come after.
@@ -47,15 +50,21 @@ pub struct Inputs {
 pub async fn run(steps: &mut Steps<'_>, inputs: Inputs, config: &Config) -> Result<Vec<MinedGroup>> {
     let run_date = config.required_run_date()?;
     let mut counts = Counts::new();
+    let output = config.required_output()?;
+    steps.parameters.set("pseudonymise", output.pseudonymise_customers);
+    steps.withhold_below(output.minimum_group_size);
     clean(steps, inputs.order_line, config, run_date, &mut counts).await?;
-    if config.select.rfm {
-        customers::score_customers(steps, &config.rfm, run_date, &mut counts).await?;
+    if let Some(segments) = &inputs.segments {
+        customers::score_customers(steps, &config.rfm, segments, run_date, &mut counts).await?;
     }
     let groups = if config.select.itemsets {
         mine_groups(steps, &inputs.hierarchy, config, &mut counts).await?
     } else {
         Vec::new()
     };
+    for (table, rows) in &steps.withheld {
+        counts.insert(("rfm", format!("{table}_rows_withheld")), *rows as i64);
+    }
     steps.register_rows("stage_count", &count_rows(&counts)?)?;
     steps.table("run_summary").await?;
     Ok(groups)

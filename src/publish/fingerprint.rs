@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 use crate::config::{Config, GroupBy, Input, Rules};
 use crate::error::{Error, Result};
 use crate::location::Location;
-use crate::segments::SegmentMap;
+use crate::pipeline::Inputs;
+use crate::udf::pseudonym::Pseudonyms;
 
 #[derive(Serialize)]
 struct Material<'a> {
@@ -33,7 +34,7 @@ struct Material<'a> {
 pub fn fingerprints(
     config: &Config,
     files: &[ObjectMeta],
-    hierarchy: &[ObjectMeta],
+    inputs: &Inputs,
 ) -> Result<BTreeMap<String, String>> {
     let mut fingerprints = BTreeMap::new();
     let mut names = config.select.names();
@@ -42,15 +43,13 @@ pub fn fingerprints(
     }
     // itemsets and rules depend on the customers' scores where they are grouped by them
     let by_customers = config.rules.by.iter().any(|by| matches!(by, GroupBy::Customer(_)));
-    let segments = config.select.rfm.then(|| SegmentMap::load(&config.rfm)).transpose()?;
-    let customers = by_customers.then_some((&config.rfm, &segments));
+    let customers = by_customers.then_some((&config.rfm, &inputs.segments));
+    let hierarchy = listed(&inputs.hierarchy.files);
     for name in names {
         let parameters = match name {
-            "rfm" => serde_json::to_value((&config.rfm, &segments)),
-            "itemsets" => {
-                serde_json::to_value((itemset_parameters(&config.rules), customers, listed(hierarchy)))
-            }
-            _ => serde_json::to_value((&config.rules, customers, listed(hierarchy))),
+            "rfm" => serde_json::to_value((&config.rfm, &inputs.segments, privacy(config)?)),
+            "itemsets" => serde_json::to_value((itemset_parameters(&config.rules), customers, &hierarchy)),
+            _ => serde_json::to_value((&config.rules, customers, &hierarchy)),
         };
         let material = Material {
             version: env!("CARGO_PKG_VERSION"),
@@ -67,6 +66,36 @@ pub fn fingerprints(
         fingerprints.insert(name.to_owned(), hex::encode(digest));
     }
     Ok(fingerprints)
+}
+
+/// For each name the configuration that its tables mean something by: how lines were cleaned, and what was computed of them.
+///
+/// # Errors
+/// Only when the configuration cannot be written as JSON, which would be a mistake of ours.
+pub fn parameters<'a>(
+    config: &Config,
+    names: impl Iterator<Item = &'a String>,
+) -> Result<BTreeMap<String, serde_json::Value>> {
+    let written = names.map(|name| {
+        let clean = &config.clean;
+        let value = match name.as_str() {
+            "rfm" => serde_json::json!({ "clean": clean, "rfm": config.rfm }),
+            _ => serde_json::json!({ "clean": clean, "rules": config.rules }),
+        };
+        Ok((name.clone(), value))
+    });
+    written.collect()
+}
+
+/// What decides who can be told from the customers' tables; a pseudonym stands for the key.
+fn privacy(config: &Config) -> Result<impl Serialize> {
+    let output = config.required_output()?;
+    let key = output
+        .pseudonymise_customers
+        .then(|| Pseudonyms::from_environment().map(|pseudonyms| pseudonyms.of("regulars")))
+        .transpose()
+        .map_err(Error::config)?;
+    Ok((key, output.minimum_group_size))
 }
 
 /// Files as they were listed: path, size, etag.

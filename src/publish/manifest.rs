@@ -21,6 +21,9 @@ pub struct Commit {
     pub selected: Vec<String>,
     /// The fingerprint of what the tables of each name were computed from.
     pub fingerprints: BTreeMap<String, String>,
+    /// What the tables of each name mean: the keys that decided them, as configured.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, serde_json::Value>,
     pub tables: BTreeMap<String, TableObjects>,
 }
 

@@ -25,6 +25,8 @@ mod part_writer;
 mod place;
 mod stage;
 
+use fingerprint::parameters;
+
 pub use fingerprint::fingerprints;
 pub use manifest::{Commit, Part, TableObjects};
 pub use place::Place;
@@ -49,6 +51,8 @@ pub struct Attempt {
     started_at: DateTime<Utc>,
     /// What this run selected, with what it is computed from.
     fingerprints: BTreeMap<String, String>,
+    /// What they were computed with, by the same names.
+    parameters: BTreeMap<String, serde_json::Value>,
     keep_generations: usize,
     orphan_age: std::time::Duration,
     may_be_committed: Arc<AtomicBool>,
@@ -63,6 +67,7 @@ impl Attempt {
             place,
             id: uuid::Uuid::new_v4().simple().to_string(),
             started_at: Utc::now(),
+            parameters: parameters(config, fingerprints.keys())?,
             fingerprints,
             keep_generations: output.keep_generations,
             orphan_age: output.orphan_age,
@@ -235,6 +240,9 @@ impl Attempt {
             }
         }
         fingerprints.extend(self.fingerprints.clone());
+        let mut parameters = latest.map(|latest| latest.parameters.clone()).unwrap_or_default();
+        parameters.extend(self.parameters.clone());
+        parameters.retain(|name, _| fingerprints.contains_key(name));
         Commit {
             generation: latest.map_or(0, |latest| latest.generation) + 1,
             selected: self.fingerprints.keys().cloned().collect(),
@@ -244,6 +252,7 @@ impl Attempt {
             started_at: self.started_at,
             committed_at: Utc::now(),
             fingerprints,
+            parameters,
             tables: all,
         }
     }

@@ -10,7 +10,7 @@ use datafusion::prelude::SessionContext;
 
 use super::Source;
 use super::mapping::Mapping;
-use crate::config::{Categories, Columns, Input};
+use crate::config::Categories;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The categories of items at every level. Memory: each pair's ids.
@@ -30,17 +30,7 @@ impl Hierarchy {
     pub async fn load(context: &SessionContext, categories: Option<&Categories>) -> Result<Self> {
         let Some(categories) = categories else { return Ok(Self::default()) };
         let at = |error: Error| error.with("table", &categories.location);
-        let input = Input {
-            location: categories.location.clone(),
-            format: None,
-            csv_header: true,
-            csv_delimiter: b',',
-            partitions: None,
-            filter: None,
-            timezone: "UTC".to_owned(),
-            columns: Columns::default(),
-        };
-        let source = Source::open(context, &input).await?;
+        let source = Source::open_table(context, &categories.location).await?;
         let parents = read(&source, categories).await.map_err(at)?;
         let ancestors = closure(&parents).map_err(at)?;
         Ok(Self { files: source.files, ancestors, drop_items: categories.drop_items })

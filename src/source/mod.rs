@@ -13,7 +13,7 @@ use datafusion::prelude::{DataFrame, SessionContext};
 use futures::TryStreamExt;
 use url::Position;
 
-use crate::config::{Format, Input};
+use crate::config::{Columns, Format, Input};
 use crate::error::{Error, ErrorKind, Result};
 use crate::location::Location;
 
@@ -59,6 +59,24 @@ impl Source {
         }
         let lines = table(context, &store, &location, &files, format, input).await.map_err(at)?;
         Ok(Self { files, lines })
+    }
+
+    /// A table beside the input, such as one of categories.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub async fn open_table(context: &SessionContext, location: &str) -> Result<Self> {
+        let input = Input {
+            location: location.to_owned(),
+            format: None,
+            csv_header: true,
+            csv_delimiter: b',',
+            partitions: None,
+            filter: None,
+            timezone: "UTC".to_owned(),
+            columns: Columns::default(),
+        };
+        Self::open(context, &input).await
     }
 }
 

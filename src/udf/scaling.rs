@@ -128,7 +128,9 @@ mod tests {
     #[test]
     fn shares_of_the_normal_distribution_are_those_of_its_tables() {
         assert_eq!(normal_scaled(7.0, 7.0, 2.0), Some(0.5));
-        for (deviations, share) in [(1.0, 0.841_344_746_068_542_9), (-1.96, 0.024_997_895_148_220_43), (3.0, 0.998_650_101_968_37)] {
+        for (deviations, share) in
+            [(1.0, 0.841_344_746_068_542_9), (-1.96, 0.024_997_895_148_220_43), (3.0, 0.998_650_101_968_37)]
+        {
             assert!((normal_scaled(deviations, 0.0, 1.0).unwrap() - share).abs() < 1e-14);
         }
         assert_eq!(normal_scaled(1.0, 1.0, 0.0), None);
