@@ -165,6 +165,7 @@ async fn compute(
     let mut stage = attempt.stage(config.required_output()?.rows_per_part);
     let mut steps = Steps::new(&context, Mode::Run, progress, &mut stage);
     let groups = pipeline::run(&mut steps, inputs, config).await?;
+    publish::crash_point("staged");
     audit::run(&context, &steps.parameters, Scope::Ungrouped).await?;
     for mined in groups {
         steps.enter(mined.group.clone())?;

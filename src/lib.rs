@@ -26,7 +26,7 @@
 //! | reading what was published | [`query`] |
 //! | segment maps | [`segments`], with those that come along in `segments/*.toml`; `segments/table.rs` for those in a table |
 //! | privacy | `udf/pseudonym.rs` for ids, [`withhold`] for small groups |
-//! | the engine | [`session`], with one planner rule of ours in [`aggregate_once`] |
+//! | the engine | [`session`], [`spill`] for where it spills to, with one planner rule of ours in [`aggregate_once`] |
 //! | the demo's shop | [`sample`] |
 //!
 //! # What holds everywhere
@@ -66,6 +66,7 @@ pub mod sample;
 pub mod segments;
 pub mod session;
 pub mod source;
+pub mod spill;
 pub mod sql;
 pub mod steps;
 pub mod tables;

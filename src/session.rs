@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datafusion::config::SpillCompression;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
@@ -11,6 +12,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use crate::aggregate_once::AggregateOnce;
 use crate::config::Engine;
 use crate::error::Result;
+use crate::spill::SpillFolder;
 use crate::{udaf, udf};
 
 /// A session of the embedded engine: our functions, case-sensitive names, spilling beyond the memory limit.
@@ -31,8 +33,14 @@ pub fn embedded(engine: &Engine) -> Result<SessionContext> {
     config.options_mut().optimizer.enable_leaf_expression_pushdown = false;
 
     let pool = TrackConsumersPool::new(FairSpillPool::new(engine.memory_limit), NAMED_CONSUMERS);
-    let spill =
-        DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![engine.spill_dir.clone()]));
+    let spill_folder = Arc::new(SpillFolder::create(&engine.spill_dir)?);
+    let spill = DiskManagerBuilder::default()
+        .with_mode(DiskManagerMode::Directories(vec![spill_folder.path().to_owned()]))
+        // the disk is the limit
+        .with_max_temp_directory_size(u64::MAX);
+    // the folder stands as long as a session or a task of it
+    config.set_extension(spill_folder);
+    config.options_mut().execution.spill_compression = SpillCompression::Lz4Frame;
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(pool))
         .with_disk_manager_builder(spill)

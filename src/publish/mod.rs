@@ -19,6 +19,7 @@ use futures::TryStreamExt;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 
+mod crash_point;
 mod fingerprint;
 mod manifest;
 mod part_writer;
@@ -27,6 +28,7 @@ mod stage;
 
 use fingerprint::parameters;
 
+pub use crash_point::crash_point;
 pub use fingerprint::fingerprints;
 pub use manifest::{Commit, Part, TableObjects};
 pub use place::Place;
@@ -158,7 +160,9 @@ impl Attempt {
             }
             // from here on the commit may stand although its answer is lost: then nothing that it names may be removed
             self.may_be_committed.store(true, Ordering::SeqCst);
+            crash_point("committing");
             if self.create(&commit).await? {
+                crash_point("committed");
                 let published = self.promote(commit).await?;
                 if let Err(error) = self.collect_garbage().await {
                     tracing::warn!(%error, "old generations could not be removed; a later run will");
@@ -282,9 +286,12 @@ impl Attempt {
                 }
                 continue;
             }
+            crash_point("promoted");
             self.remove_strays(&commit).await?;
+            crash_point("recording");
             let manifest = self.place.runs().join("published.json");
             self.place.store.put(&manifest, json(&commit)?).await?;
+            crash_point("recorded");
             match self.place.latest_commit().await? {
                 Some(newer) if newer.generation > commit.generation => commit = newer,
                 _ => return Ok(commit),
@@ -301,6 +308,7 @@ impl Attempt {
                     .with("object", &part.published)
                     .caused_by(error)
             };
+            crash_point("promoting");
             store.copy(&self.place.path_of(&part.staged), &published).await.map_err(failed)?;
             part.e_tag = store.head(&published).await.map_err(failed)?.e_tag;
         }
@@ -348,6 +356,7 @@ impl Attempt {
         }
         let mut dropped_attempts = BTreeSet::new();
         for generation in dropped {
+            crash_point("collecting");
             let path = self.place.commit_path(*generation);
             if let Some(commit) = self.place.read(&path).await? {
                 dropped_attempts.extend(commit.attempts().map(str::to_owned));
