@@ -109,6 +109,14 @@ pub enum Command {
         #[arg(long, default_value = "table", value_name = "FORMAT")]
         format: ResultFormat,
     },
+    /// Publish an older generation of a run date again, one that is still kept
+    Rollback {
+        #[command(flatten)]
+        job: Job,
+        /// The generation, as `runs` lists it
+        #[arg(long, value_name = "GENERATION", value_parser = clap::value_parser!(u64).range(1..))]
+        to: u64,
+    },
     /// Print a shell's completion script
     Completions { shell: Shell },
 }

@@ -143,6 +143,7 @@ pub async fn run(
     }
     let based_on = place.latest_commit().await?.map_or(0, |latest| latest.generation);
     let computed = compute(config, prepared, &attempt, options, based_on, progress, started).await;
+    let computed = computed.map_err(|error| attempt.explain(error));
     if computed.is_err() {
         // the first error is the one to tell
         if let Err(error) = attempt.discard().await {

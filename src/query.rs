@@ -107,11 +107,19 @@ async fn published(place: &Place, run_date: Option<NaiveDate>) -> Result<Option<
     Ok(None)
 }
 
+/// A date's published run.
+#[derive(Debug)]
+pub struct Run {
+    pub published: Commit,
+    /// The generations that a rollback may go to.
+    pub kept: Vec<u64>,
+}
+
 /// The published runs, the earliest first.
 ///
 /// # Errors
 /// When the output cannot be read.
-pub async fn runs(config: &Config) -> Result<Vec<Commit>> {
+pub async fn runs(config: &Config) -> Result<Vec<Run>> {
     let place = Place::open(config.required_output()?, NaiveDate::default())?;
     let dates = match config.run_date {
         Some(date) => vec![date],
@@ -119,7 +127,11 @@ pub async fn runs(config: &Config) -> Result<Vec<Commit>> {
     };
     let mut runs = Vec::new();
     for date in dates {
-        runs.extend(place.at(date).published().await?);
+        let place = place.at(date);
+        if let Some(published) = place.published().await? {
+            let kept = place.generations().await?;
+            runs.push(Run { published, kept });
+        }
     }
     Ok(runs)
 }

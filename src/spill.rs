@@ -60,7 +60,8 @@ fn remove_abandoned(spill_dir: &Path) {
     for entry in entries.flatten() {
         let path = entry.path();
         let name = entry.file_name();
-        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX) && !name.ends_with(LOCK)) else {
+        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX) && !name.ends_with(LOCK))
+        else {
             continue;
         };
         let lock_path = spill_dir.join(format!("{name}{LOCK}"));

@@ -8,7 +8,7 @@ use crate::cli::{Cli, Command, Job, ResultFormat};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::{self, RunOptions, Running};
-use crate::query;
+use crate::{publish, query};
 
 mod demo;
 mod progress;
@@ -51,6 +51,13 @@ pub async fn execute(command: Command, running: &Running) -> Result<u8> {
             sql::run(context, statements, format).await?;
         }
         Command::Runs { job, format } => runs(job, format).await?,
+        Command::Rollback { job, to } => {
+            let commit = publish::rollback(&Config::load(&job.into())?, to).await?;
+            print(&format!(
+                "Generation {to} of {} stands again, as generation {}.",
+                commit.run_date, commit.generation
+            ))?;
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "regulars", &mut script);

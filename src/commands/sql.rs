@@ -20,6 +20,7 @@ use crate::cli::ResultFormat;
 use crate::error::{Error, ErrorKind, Result};
 use crate::publish::Commit;
 use crate::query::ReadOnly;
+use crate::query::Run;
 
 /// Runs statements, or a prompt where there are none.
 pub async fn run(context: SessionContext, statements: Option<String>, format: ResultFormat) -> Result<()> {
@@ -93,7 +94,10 @@ fn print_options(format: ResultFormat, maxrows: MaxRows) -> PrintOptions {
 }
 
 /// Prints the published runs, one a row.
-pub fn print_runs(runs: &[Commit], format: ResultFormat) -> Result<()> {
+pub fn print_runs(runs: &[Run], format: ResultFormat) -> Result<()> {
+    let kept = |run: &Run| run.kept.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let kept: StringArray = runs.iter().map(|run| Some(kept(run))).collect();
+    let runs: Vec<&Commit> = runs.iter().map(|run| &run.published).collect();
     let days = |commit: &Commit| {
         let days = commit.run_date.signed_duration_since(chrono::NaiveDate::default()).num_days();
         i32::try_from(days).unwrap_or_default()
@@ -125,11 +129,13 @@ pub fn print_runs(runs: &[Commit], format: ResultFormat) -> Result<()> {
         ),
         ("version", Arc::new(runs.iter().map(|run| Some(run.version.as_str())).collect::<StringArray>())),
         ("rows", Arc::new(runs.iter().map(|run| Some(rows(run))).collect::<StringArray>())),
+        ("kept_generations", Arc::new(kept)),
         ("fingerprints", Arc::new(runs.iter().map(|run| Some(fingerprints(run))).collect::<StringArray>())),
     ];
     if format == ResultFormat::Json {
         let parameters = |commit: &Commit| serde_json::to_string(&commit.parameters).ok();
-        columns.push(("parameters", Arc::new(runs.iter().map(parameters).collect::<StringArray>())));
+        columns
+            .push(("parameters", Arc::new(runs.iter().map(|run| parameters(run)).collect::<StringArray>())));
     }
     let batch = RecordBatch::try_from_iter(columns)?;
     print_batches(batch.schema(), &[batch], format)

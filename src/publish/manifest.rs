@@ -13,6 +13,9 @@ pub struct Commit {
     pub generation: u64,
     pub run_date: NaiveDate,
     pub attempt: String,
+    /// The generation that a rollback took it from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored_from: Option<u64>,
     /// The version of regulars that computed it.
     pub version: String,
     pub started_at: DateTime<Utc>,

@@ -7,23 +7,23 @@
 //! <output>/<table>/run_date=D/part-*.parquet                       promoted, one atomic object each
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
-use datafusion::object_store::path::Path;
-use datafusion::object_store::{self, ObjectStoreExt, PutMode, PutPayload};
-use futures::TryStreamExt;
 
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 
 mod crash_point;
 mod fingerprint;
+mod garbage;
 mod manifest;
 mod part_writer;
 mod place;
+mod promotion;
+mod rollback;
 mod stage;
 
 use fingerprint::parameters;
@@ -32,9 +32,10 @@ pub use crash_point::crash_point;
 pub use fingerprint::fingerprints;
 pub use manifest::{Commit, Part, TableObjects};
 pub use place::Place;
+pub use rollback::rollback;
 pub use stage::{Stage, relation};
 
-use place::{delete, delete_below};
+use place::delete_below;
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +94,7 @@ impl Attempt {
         let mut published = self.place.published().await?;
         if published.as_ref().is_none_or(|published| published.generation != latest.generation) {
             tracing::warn!(generation = latest.generation, "finishing the promotion of an earlier run");
-            published = match self.promote(latest).await {
+            published = match self.place.promote(latest).await {
                 Ok(promoted) => Some(promoted),
                 Err(error) => {
                     tracing::warn!(%error, "it cannot be finished; computing anew");
@@ -102,23 +103,13 @@ impl Attempt {
             };
         }
         match published {
-            Some(published) if published.holds(&self.fingerprints) && self.stands(&published).await? => {
+            Some(published)
+                if published.holds(&self.fingerprints) && self.place.stands(&published).await? =>
+            {
                 Ok(Some(published))
             }
             _ => Ok(None),
         }
-    }
-
-    /// Whether every object that a manifest names is there as it was when promoted.
-    async fn stands(&self, published: &Commit) -> Result<bool> {
-        for part in published.tables.values().flat_map(|table| &table.parts) {
-            match self.place.store.head(&self.place.path_of(&part.published)).await {
-                Ok(found) if found.size == part.bytes && found.e_tag == part.e_tag => {}
-                Ok(_) | Err(object_store::Error::NotFound { .. }) => return Ok(false),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(true)
     }
 
     /// Commits the staged tables and promotes them. `based_on` is the newest generation when the run began: whoever
@@ -136,7 +127,7 @@ impl Attempt {
                     self.discard().await?;
                     let latest = self.place.latest_commit().await?;
                     let latest = latest.ok_or_else(|| Error::internal("the commits are gone"))?;
-                    return Ok(Published::Before(self.promote(latest).await?));
+                    return Ok(Published::Before(self.place.promote(latest).await?));
                 }
                 // one that is gone already was followed by others, and is taken for a conflict
                 if other.is_none_or(|other| other.contradicts(&self.fingerprints)) {
@@ -151,7 +142,7 @@ impl Attempt {
             judged = generations.last().copied().unwrap_or_default().max(judged);
             let latest = self.place.latest_commit().await?.filter(|latest| latest.generation == judged);
             let latest = match latest {
-                Some(latest) => Some(self.what_stands_of(latest).await?),
+                Some(latest) => Some(self.place.what_stands_of(latest).await?),
                 None => None,
             };
             let mut commit = self.commit_after(latest.as_ref(), &tables);
@@ -161,38 +152,16 @@ impl Attempt {
             // from here on the commit may stand although its answer is lost: then nothing that it names may be removed
             self.may_be_committed.store(true, Ordering::SeqCst);
             crash_point("committing");
-            if self.create(&commit).await? {
+            if self.place.create(&commit).await? {
                 crash_point("committed");
-                let published = self.promote(commit).await?;
-                if let Err(error) = self.collect_garbage().await {
+                let published = self.place.promote(commit).await?;
+                if let Err(error) = self.place.collect_garbage(self.keep_generations, self.orphan_age).await {
                     tracing::warn!(%error, "old generations could not be removed; a later run will");
                 }
                 return Ok(Published::Now(published));
             }
             self.may_be_committed.store(false, Ordering::SeqCst);
         }
-    }
-
-    /// A commit less the names whose staged objects are gone, which cannot be carried over.
-    async fn what_stands_of(&self, mut commit: Commit) -> Result<Commit> {
-        for table in crate::tables::TABLES {
-            let parts = commit.tables.get(table.name).map_or(&[][..], |table| &table.parts);
-            for staged in parts.iter().map(|part| self.place.path_of(&part.staged)).collect::<Vec<_>>() {
-                match self.place.store.head(&staged).await {
-                    Ok(_) => {}
-                    Err(object_store::Error::NotFound { .. }) => {
-                        tracing::warn!(
-                            table = table.name,
-                            "its staged objects are gone; it is no longer published"
-                        );
-                        commit.tables.remove(table.name);
-                        commit.fingerprints.retain(|name, _| table.selection != Some(name));
-                    }
-                    Err(error) => return Err(error.into()),
-                }
-            }
-        }
-        Ok(commit)
     }
 
     /// Adds to the commit's summary what earlier runs counted of the names that it carries over, so that the summary tells
@@ -252,6 +221,7 @@ impl Attempt {
             selected: self.fingerprints.keys().cloned().collect(),
             run_date: self.place.run_date,
             attempt: self.id.clone(),
+            restored_from: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: self.started_at,
             committed_at: Utc::now(),
@@ -261,76 +231,14 @@ impl Attempt {
         }
     }
 
-    /// Creates a commit unless its generation exists; true when ours stands, also when only the answer was lost.
-    async fn create(&self, commit: &Commit) -> Result<bool> {
-        let path = self.place.commit_path(commit.generation);
-        match self.place.store.put_opts(&path, json(commit)?, PutMode::Create.into()).await {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
-                let standing = self.place.read(&path).await?;
-                Ok(standing.is_some_and(|standing| standing.attempt == self.id))
-            }
-            Err(error) => Err(Error::from(error).with("object", path)),
+    /// An error that says why, where what this run staged is gone.
+    #[must_use]
+    pub fn explain(&self, error: Error) -> Error {
+        if error.kind() != ErrorKind::Input || !error.to_string().contains(&self.id) {
+            return error;
         }
-    }
-
-    /// Brings the tables' prefixes to what a commit says, then to what any newer commit says.
-    async fn promote(&self, commit: Commit) -> Result<Commit> {
-        let mut commit = commit;
-        loop {
-            if let Err(error) = self.promote_parts(&mut commit).await {
-                // what a newer generation dropped may be gone already
-                match self.place.latest_commit().await? {
-                    Some(newer) if newer.generation > commit.generation => commit = newer,
-                    _ => return Err(error),
-                }
-                continue;
-            }
-            crash_point("promoted");
-            self.remove_strays(&commit).await?;
-            crash_point("recording");
-            let manifest = self.place.runs().join("published.json");
-            self.place.store.put(&manifest, json(&commit)?).await?;
-            crash_point("recorded");
-            match self.place.latest_commit().await? {
-                Some(newer) if newer.generation > commit.generation => commit = newer,
-                _ => return Ok(commit),
-            }
-        }
-    }
-
-    async fn promote_parts(&self, commit: &mut Commit) -> Result<()> {
-        let store = &self.place.store;
-        for part in commit.tables.values_mut().flat_map(|table| &mut table.parts) {
-            let published = self.place.path_of(&part.published);
-            let failed = |error| {
-                Error::new(ErrorKind::External, "an object cannot be promoted")
-                    .with("object", &part.published)
-                    .caused_by(error)
-            };
-            crash_point("promoting");
-            store.copy(&self.place.path_of(&part.staged), &published).await.map_err(failed)?;
-            part.e_tag = store.head(&published).await.map_err(failed)?.e_tag;
-        }
-        Ok(())
-    }
-
-    /// Removes published parts of this date that a commit does not have.
-    async fn remove_strays(&self, commit: &Commit) -> Result<()> {
-        let named: BTreeSet<Path> = commit
-            .tables
-            .values()
-            .flat_map(|table| &table.parts)
-            .map(|part| self.place.path_of(&part.published))
-            .collect();
-        for table in crate::tables::TABLES {
-            let folder = self.place.path_of(&format!("{}/run_date={}", table.name, self.place.run_date));
-            let objects: Vec<_> = self.place.store.list(Some(&folder)).try_collect().await?;
-            for object in objects.iter().filter(|object| !named.contains(&object.location)) {
-                delete(self.place.store.as_ref(), &object.location).await?;
-            }
-        }
-        Ok(())
+        let message = "what this run had staged is gone; another run takes it for left behind when output.orphan_age is shorter than a run";
+        Error::new(ErrorKind::External, message).with("key", "output.orphan_age").caused_by(error)
     }
 
     /// Removes what this attempt staged, unless it is or may be committed: a later run collects it by its age if not.
@@ -343,48 +251,4 @@ impl Attempt {
         }
         delete_below(self.place.store.as_ref(), &self.place.attempt_path(&self.id)).await
     }
-
-    /// Removes generations beyond those to keep, and attempts that no kept commit names once they are old enough.
-    async fn collect_garbage(&self) -> Result<()> {
-        let generations = self.place.generations().await?;
-        let (dropped, kept) = generations.split_at(generations.len().saturating_sub(self.keep_generations));
-        let mut named = BTreeSet::new();
-        for generation in kept {
-            if let Some(commit) = self.place.read(&self.place.commit_path(*generation)).await? {
-                named.extend(commit.attempts().map(str::to_owned));
-            }
-        }
-        let mut dropped_attempts = BTreeSet::new();
-        for generation in dropped {
-            crash_point("collecting");
-            let path = self.place.commit_path(*generation);
-            if let Some(commit) = self.place.read(&path).await? {
-                dropped_attempts.extend(commit.attempts().map(str::to_owned));
-            }
-            delete(self.place.store.as_ref(), &path).await?;
-        }
-        let attempts = self.place.runs().join("attempts");
-        let objects: Vec<_> = self.place.store.list(Some(&attempts)).try_collect().await?;
-        for object in objects {
-            let Some(attempt) = object
-                .location
-                .prefix_match(&attempts)
-                .and_then(|mut parts| parts.next())
-                .map(|part| part.as_ref().to_owned())
-            else {
-                continue;
-            };
-            let age = (Utc::now() - object.last_modified).to_std().unwrap_or_default();
-            if !named.contains(&attempt) && (dropped_attempts.contains(&attempt) || age > self.orphan_age) {
-                delete(self.place.store.as_ref(), &object.location).await?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn json(commit: &Commit) -> Result<PutPayload> {
-    let bytes = serde_json::to_vec_pretty(commit)
-        .map_err(|error| Error::internal("a commit cannot be written as JSON").caused_by(error))?;
-    Ok(PutPayload::from(bytes))
 }

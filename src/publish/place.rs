@@ -1,5 +1,6 @@
 //! The output's place for one run date: its paths, and what stands there.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
@@ -108,6 +109,11 @@ impl Place {
         }
     }
 
+    /// The output's folder, where it is on a local disk.
+    pub(super) fn local_folder(&self) -> Option<PathBuf> {
+        (self.location.url.scheme() == "file").then(|| self.location.url.to_file_path().ok()).flatten()
+    }
+
     pub(super) fn runs(&self) -> Path {
         self.root.clone().join("_runs").join(format!("run_date={}", self.run_date))
     }
@@ -133,7 +139,11 @@ impl Place {
         relative.split('/').fold(self.root.clone(), Path::join)
     }
 
-    pub(super) async fn generations(&self) -> Result<Vec<u64>> {
+    /// The generations of the date that are kept, ascending.
+    ///
+    /// # Errors
+    /// When the store cannot be listed.
+    pub async fn generations(&self) -> Result<Vec<u64>> {
         let commits: Vec<_> = self.store.list(Some(&self.runs().join("commits"))).try_collect().await?;
         let mut generations: Vec<u64> = commits
             .iter()
