@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::commands::Told;
 use crate::config;
 
 #[derive(Debug, Parser)]
@@ -73,6 +74,8 @@ pub enum Command {
         /// Exit with 99 rather than 1 when there are no lines
         #[arg(long)]
         skip_if_empty: bool,
+        #[command(flatten)]
+        told: Told,
     },
     /// Find everything that `run` would reject, without computing; writes nothing
     Check {

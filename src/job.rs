@@ -17,7 +17,7 @@ use crate::publish::{self, Attempt, Commit, Place, Published};
 use crate::segments::SegmentMap;
 use crate::source::{self, Hierarchy, Source};
 use crate::steps::{Discard, Explained, Mode, Progress, Steps};
-use crate::{audit, pipeline, session};
+use crate::{audit, logs, pipeline, session};
 
 /// What `run` says when it is done; with `--json` its one line.
 #[derive(Debug, Clone, Serialize)]
@@ -27,8 +27,12 @@ pub struct Report {
     pub version: &'static str,
     pub run_date: NaiveDate,
     pub generation: Option<u64>,
+    pub run_id: String,
     pub tables: BTreeMap<String, TableReport>,
     pub seconds: f64,
+    /// Seconds by stage.
+    pub durations: BTreeMap<&'static str, f64>,
+    pub warnings: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -38,10 +42,19 @@ pub struct TableReport {
     pub parts: usize,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct RunOptions {
     pub force: bool,
     pub dry_run: bool,
+    /// What the run is known by, in logs and under the output.
+    pub run_id: uuid::Uuid,
+}
+
+/// A run of its own, that publishes what is not published yet.
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self { force: false, dry_run: false, run_id: uuid::Uuid::new_v4() }
+    }
 }
 
 /// The attempt under way, for whoever must stop it from outside.
@@ -132,14 +145,14 @@ pub async fn run(
     let prepared = prepare(config).await?;
     let fingerprints = publish::fingerprints(config, &prepared.source.files, &prepared.inputs)?;
     let place = Place::open(config.required_output()?, run_date)?;
-    let attempt = Attempt::new(place.clone(), config, fingerprints)?;
+    let attempt = Attempt::new(place.clone(), config, fingerprints, options.run_id)?;
     *running.lock().unwrap_or_else(PoisonError::into_inner) = Some(attempt.clone());
 
     if !options.force
         && !options.dry_run
         && let Some(commit) = attempt.already_published().await?
     {
-        return Ok(report("unchanged", &commit, started));
+        return Ok(report("unchanged", &commit, options, started, BTreeMap::new()));
     }
     let based_on = place.latest_commit().await?.map_or(0, |latest| latest.generation);
     let computed = compute(config, prepared, &attempt, options, based_on, progress, started).await;
@@ -167,24 +180,38 @@ async fn compute(
     let mut steps = Steps::new(&context, Mode::Run, progress, &mut stage);
     let groups = pipeline::run(&mut steps, inputs, config).await?;
     publish::crash_point("staged");
+    let mut durations: BTreeMap<&'static str, f64> =
+        steps.durations.iter().map(|(stage, took)| (*stage, took.as_secs_f64())).collect();
+    let audits_started = Instant::now();
     audit::run(&context, &steps.parameters, Scope::Ungrouped).await?;
     for mined in groups {
         steps.enter(mined.group.clone())?;
         let audited = audit::run(&context, &mined.parameters, Scope::Grouped).await;
         audited.map_err(|error| mined.group.blame(error))?;
     }
+    durations.insert("audit", audits_started.elapsed().as_secs_f64());
     if options.dry_run {
         let commit = attempt.would_commit(&stage.tables);
         attempt.discard().await?;
-        return Ok(Report { generation: None, ..report("dry_run", &commit, started) });
+        let report = report("dry_run", &commit, options, started, durations);
+        return Ok(Report { generation: None, ..report });
     }
-    match attempt.publish(stage.tables, based_on).await? {
-        Published::Now(commit) => Ok(report("published", &commit, started)),
-        Published::Before(commit) => Ok(report("unchanged", &commit, started)),
-    }
+    let publication_started = Instant::now();
+    let published = attempt.publish(stage.tables, based_on).await?;
+    durations.insert("publish", publication_started.elapsed().as_secs_f64());
+    Ok(match published {
+        Published::Now(commit) => report("published", &commit, options, started, durations),
+        Published::Before(commit) => report("unchanged", &commit, options, started, durations),
+    })
 }
 
-fn report(status: &'static str, commit: &Commit, started: Instant) -> Report {
+fn report(
+    status: &'static str,
+    commit: &Commit,
+    options: RunOptions,
+    started: Instant,
+    durations: BTreeMap<&'static str, f64>,
+) -> Report {
     let tables = commit.tables.iter().map(|(name, table)| {
         let told = TableReport { rows: table.rows, bytes: table.bytes(), parts: table.parts.len() };
         (name.clone(), told)
@@ -194,7 +221,10 @@ fn report(status: &'static str, commit: &Commit, started: Instant) -> Report {
         version: env!("CARGO_PKG_VERSION"),
         run_date: commit.run_date,
         generation: Some(commit.generation),
+        run_id: options.run_id.to_string(),
         tables: tables.collect(),
         seconds: started.elapsed().as_secs_f64(),
+        durations,
+        warnings: logs::warnings(),
     }
 }

@@ -14,7 +14,7 @@
 //!
 //! | for | read |
 //! |---|---|
-//! | what a person types | [`cli`], then [`commands`] for what each command does |
+//! | what a person types | [`cli`], then [`commands`] for what each command does; `commands/tell.rs` for what schedulers are told; [`logs`] |
 //! | what it means | [`config`]: every key with its type and default in `config/keys.rs`, where values come from in `config/settings.rs` |
 //! | the whole job in order | [`job`]: prepare, compute, audit, publish |
 //! | the stages | [`pipeline`], which runs SQL files through [`steps`]: `pipeline/customers.rs` from lines to scored customers, `pipeline/mine.rs` from lines to itemsets, `pipeline/rules.rs` from itemsets to rules; `pipeline/groups.rs` for groups of baskets that are mined apart ([`group`]) |
@@ -58,6 +58,7 @@ pub mod error;
 pub mod group;
 pub mod job;
 pub mod location;
+pub mod logs;
 pub mod mining;
 pub mod pipeline;
 pub mod publish;

@@ -40,6 +40,11 @@ impl Location {
         } else {
             local_url(base).ok_or_else(|| wrong("not a path"))?
         };
+        // logs and manifests name locations; of Azure's URLs a user name is the container
+        if url.password().is_some() || (url.scheme().starts_with("http") && !url.username().is_empty()) {
+            let message = "credentials do not belong in a URL: object stores take them from the environment";
+            return Err(Error::config(message).with("host", url.host_str().unwrap_or_default()));
+        }
         if !ENVIRONMENT.iter().any(|(schemes, _)| schemes.contains(&url.scheme())) {
             return Err(wrong("the schemes are file, s3, gs, az, http and https"));
         }
@@ -155,6 +160,17 @@ mod tests {
     #[test]
     fn takes_dots_out_of_local_paths() {
         assert_eq!(Location::parse("/a/b/../c/./d.csv").unwrap().url.as_str(), "file:///a/c/d.csv");
+    }
+
+    #[test]
+    fn credentials_in_a_url_are_refused_and_not_repeated() {
+        for url in
+            ["s3://key:secret@bucket/orders", "https://key:secret@host/orders", "https://secret@host/orders"]
+        {
+            let error = Location::parse(url).unwrap_err().to_string();
+            assert!(error.contains("do not belong in a URL") && !error.contains("secret"), "{error}");
+        }
+        Location::parse("abfss://container@account.dfs.core.windows.net/orders").unwrap();
     }
 
     #[test]

@@ -1,21 +1,19 @@
 //! Parses the arguments, runs the command until it ends or is stopped, prints one error, exits with its code.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::PoisonError;
 use std::time::Duration;
 
 use clap::Parser;
 use futures::future::{AbortHandle, Abortable};
-use regulars::cli::{Cli, LogFormat};
-use regulars::commands;
+use regulars::cli::Cli;
 use regulars::error::{Error, Result};
 use regulars::job::Running;
-use tracing_subscriber::EnvFilter;
+use regulars::{commands, logs};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let code = start_logs(&cli.log_level, cli.log_format).and_then(|()| {
+    let code = logs::start(&cli.log_level, cli.log_format).and_then(|()| {
         let runtime =
             tokio::runtime::Runtime::new().map_err(|error| Error::internal("no runtime").caused_by(error))?;
         let code = runtime.block_on(until_stopped(cli));
@@ -72,19 +70,4 @@ async fn stop_signal() -> Result<u8> {
         _ = terminate.recv() => Ok(143),
         _ = interrupt.recv() => Ok(130),
     }
-}
-
-fn start_logs(level: &str, format: LogFormat) -> Result<()> {
-    let filter = EnvFilter::try_new(level).map_err(|error| {
-        Error::config("--log-level is no level or filter").with("value", level).caused_by(error)
-    })?;
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    match format {
-        LogFormat::Text => logs.init(),
-        LogFormat::Json => logs.json().init(),
-    }
-    Ok(())
 }

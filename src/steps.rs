@@ -121,6 +121,8 @@ pub struct Steps<'a> {
     sink: &'a mut dyn Sink,
     /// The memory of rows kept between stages, by relation.
     kept: BTreeMap<&'static str, MemoryReservation>,
+    /// How long the files of each stage took.
+    pub durations: BTreeMap<&'static str, Duration>,
     /// The tables that are finished.
     finished: BTreeMap<&'static str, Arc<dyn TableProvider>>,
 }
@@ -152,6 +154,7 @@ impl<'a> Steps<'a> {
             progress,
             sink,
             kept: BTreeMap::new(),
+            durations: BTreeMap::new(),
             finished: BTreeMap::new(),
         }
     }
@@ -351,6 +354,7 @@ impl<'a> Steps<'a> {
         started: Instant,
     ) {
         self.progress.ended(file, rows, started.elapsed());
+        *self.durations.entry(file.stage).or_default() += started.elapsed();
         tracing::info!(
             stage = file.stage,
             relation = file.name,

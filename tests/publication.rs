@@ -53,7 +53,7 @@ fn attempt(place: &Place, fingerprints: &[(&str, &str)], set: &[&str]) -> Attemp
     let config = Config::load(&bench.arguments("in", set)).unwrap();
     let fingerprints =
         fingerprints.iter().map(|(name, print)| ((*name).to_owned(), (*print).to_owned())).collect();
-    Attempt::new(place.clone(), &config, fingerprints).unwrap()
+    Attempt::new(place.clone(), &config, fingerprints, uuid::Uuid::new_v4()).unwrap()
 }
 
 /// Stages a table of one row for an attempt.

@@ -3,28 +3,45 @@
 use std::io::{self, IsTerminal, Write};
 
 use clap::CommandFactory;
+use tracing::Instrument;
 
 use crate::cli::{Cli, Command, Job, ResultFormat};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::{self, RunOptions, Running};
 use crate::{publish, query};
+use tell::Teller;
 
 mod demo;
+mod metrics;
+mod openlineage;
 mod progress;
 mod sql;
+mod tell;
+
+pub use tell::Told;
 
 /// Runs a command; the exit code when it ends well.
 ///
 /// # Errors
 /// What the command could not do.
 pub async fn execute(command: Command, running: &Running) -> Result<u8> {
+    let run_id = uuid::Uuid::new_v4();
+    // so that each line of the logs tells which run it is of
+    carry_out(command, running, run_id).instrument(tracing::error_span!("run", %run_id)).await
+}
+
+async fn carry_out(command: Command, running: &Running, run_id: uuid::Uuid) -> Result<u8> {
     match command {
         Command::Demo { dir, orders } => demo::run(&dir, orders, running).await?,
-        Command::Run { job, force, dry_run, json, skip_if_empty } => {
+        Command::Run { job, force, dry_run, json, skip_if_empty, told } => {
             let config = Config::load(&job.into())?;
-            let options = RunOptions { force, dry_run };
-            let report = match job::run(&config, options, progress::bar().as_mut(), running).await {
+            let options = RunOptions { force, dry_run, run_id };
+            let teller = Teller::new(&told, &config, run_id);
+            teller.began().await;
+            let outcome = job::run(&config, options, progress::bar().as_mut(), running).await;
+            teller.ended(&outcome).await?;
+            let report = match outcome {
                 Err(error) if error.kind() == ErrorKind::Empty && skip_if_empty => {
                     tracing::warn!(%error, "skipped");
                     return Ok(99);

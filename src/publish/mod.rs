@@ -64,11 +64,16 @@ pub struct Attempt {
 impl Attempt {
     /// # Errors
     /// When the configuration has no output.
-    pub fn new(place: Place, config: &Config, fingerprints: BTreeMap<String, String>) -> Result<Self> {
+    pub fn new(
+        place: Place,
+        config: &Config,
+        fingerprints: BTreeMap<String, String>,
+        run_id: uuid::Uuid,
+    ) -> Result<Self> {
         let output = config.required_output()?;
         Ok(Self {
             place,
-            id: uuid::Uuid::new_v4().simple().to_string(),
+            id: run_id.simple().to_string(),
             started_at: Utc::now(),
             parameters: parameters(config, fingerprints.keys())?,
             fingerprints,
