@@ -57,7 +57,7 @@ fn stages(criterion: &mut Criterion) {
         });
     }
     group.bench_function("whole_job", |bencher| {
-        let options = RunOptions { force: true, dry_run: false };
+        let options = RunOptions { force: true, ..RunOptions::default() };
         bencher
             .iter(|| runtime.block_on(job::run(&config, options, &mut Silent, &Running::default())).unwrap());
     });

@@ -175,8 +175,23 @@ impl From<datafusion::arrow::error::ArrowError> for Error {
 }
 
 fn store_error(error: &object_store::Error) -> Error {
+    const NOT_PERMITTED: (ErrorKind, &str) = (
+        ErrorKind::Config,
+        "the store does not permit it; see the credentials, or the permissions of the folder",
+    );
     let (kind, message) = match error {
+        // a listing that is refused is told apart by its text alone
+        object_store::Error::Generic { source, .. }
+            if ["status code: 401", "status code: 403"]
+                .iter()
+                .any(|code| source.to_string().contains(code)) =>
+        {
+            NOT_PERMITTED
+        }
         object_store::Error::NotFound { .. } => (ErrorKind::Input, "not found"),
+        object_store::Error::Unauthenticated { .. } | object_store::Error::PermissionDenied { .. } => {
+            NOT_PERMITTED
+        }
         object_store::Error::InvalidPath { .. } => (ErrorKind::Input, "not a valid path"),
         _ => (ErrorKind::External, "the object store failed"),
     };

@@ -109,7 +109,7 @@ fn refuse_output_in_input(config: &Config) -> Result<()> {
 /// The first mistake.
 pub async fn check(config: &Config) -> Result<()> {
     let prepared = prepare(config).await?;
-    Place::open(config.required_output()?, config.required_run_date()?)?.latest_commit().await?;
+    Place::open(config.required_output()?, config.required_run_date()?).await?.latest_commit().await?;
     let mut sink = Discard::default();
     let mut silent = crate::steps::Silent;
     let mut steps = Steps::new(&prepared.context, Mode::Explain, &mut silent, &mut sink);
@@ -144,7 +144,7 @@ pub async fn run(
     let run_date = config.required_run_date()?;
     let prepared = prepare(config).await?;
     let fingerprints = publish::fingerprints(config, &prepared.source.files, &prepared.inputs)?;
-    let place = Place::open(config.required_output()?, run_date)?;
+    let place = Place::open(config.required_output()?, run_date).await?;
     let attempt = Attempt::new(place.clone(), config, fingerprints, options.run_id)?;
     *running.lock().unwrap_or_else(PoisonError::into_inner) = Some(attempt.clone());
 

@@ -20,7 +20,7 @@
 //! | the stages | [`pipeline`], which runs SQL files through [`steps`]: `pipeline/customers.rs` from lines to scored customers, `pipeline/mine.rs` from lines to itemsets, `pipeline/rules.rs` from itemsets to rules; `pipeline/groups.rs` for groups of baskets that are mined apart ([`group`]) |
 //! | the miner itself | [`mining`]: plain Rust over flat vectors, which `udaf/itemsets_of_ranks.rs` hands to SQL |
 //! | a relation | `sql/<stage>/<relation>.sql`, listed in [`sql`] |
-//! | the input | [`location`] for stores, [`source`] for files and schema, `source/order_line.rs` for our columns, `source/mapping.rs` for what a user wrote of them, `source/hierarchy.rs` for categories, `source/cast.rs` for types |
+//! | the input | [`location`] and [`store`] for where it stands, [`source`] for files and schema, `source/order_line.rs` for our columns, `source/mapping.rs` for what a user wrote of them, `source/hierarchy.rs` for categories, `source/cast.rs` for types |
 //! | aggregates and functions | [`udaf`], [`udf`] |
 //! | published tables | [`tables`] for schemas, [`audit`], [`publish`] for staging, commits and promotion |
 //! | reading what was published | [`query`] |
@@ -70,6 +70,7 @@ pub mod source;
 pub mod spill;
 pub mod sql;
 pub mod steps;
+pub mod store;
 pub mod tables;
 pub mod udaf;
 pub mod udf;

@@ -1,14 +1,11 @@
-//! Where data stands: a local path or a URL, and the object store behind it.
+//! Where data stands: a local path or a URL, and a glob below it.
 
 use std::fmt;
-use std::sync::Arc;
 
-use datafusion::object_store::local::LocalFileSystem;
 use datafusion::object_store::path::Path;
-use datafusion::object_store::{ObjectStore, parse_url_opts};
 use url::Url;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// A folder or file, and a glob below it where one was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,14 +15,8 @@ pub struct Location {
     pub glob: Option<String>,
 }
 
-/// The environment variables that an object store's settings and credentials are read from, by URL scheme.
-const ENVIRONMENT: &[(&[&str], &[&str])] = &[
-    (&["s3", "s3a"], &["AWS_"]),
-    (&["gs"], &["GOOGLE_"]),
-    (&["az", "adl", "azure", "abfs", "abfss"], &["AZURE_"]),
-    (&["http", "https"], &["HTTP_"]),
-    (&["file"], &[]),
-];
+/// Those that there are stores for.
+const SCHEMES: &[&str] = &["file", "s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss", "http", "https"];
 
 impl Location {
     /// Reads a path, absolute or relative, or a URL; a glob begins with the first segment that holds `*`, `?` or `[`.
@@ -45,38 +36,10 @@ impl Location {
             let message = "credentials do not belong in a URL: object stores take them from the environment";
             return Err(Error::config(message).with("host", url.host_str().unwrap_or_default()));
         }
-        if !ENVIRONMENT.iter().any(|(schemes, _)| schemes.contains(&url.scheme())) {
+        if !SCHEMES.contains(&url.scheme()) {
             return Err(wrong("the schemes are file, s3, gs, az, http and https"));
         }
         Ok(Self { url, glob: glob.map(str::to_owned) })
-    }
-
-    /// The store, with settings and credentials from the environment, and the path within it.
-    ///
-    /// # Errors
-    /// When the store's settings do not add up.
-    pub fn open(&self) -> Result<(Arc<dyn ObjectStore>, Path)> {
-        let prefixes = ENVIRONMENT
-            .iter()
-            .find(|(schemes, _)| schemes.contains(&self.url.scheme()))
-            .map_or(&[][..], |(_, names)| names);
-        let settings = std::env::vars()
-            .filter(|(name, _)| prefixes.iter().any(|prefix| name.starts_with(prefix)))
-            .map(|(name, value)| (name.to_ascii_lowercase(), value))
-            // who writes http:// means it
-            .chain((self.url.scheme() == "http").then(|| ("allow_http".to_owned(), "true".to_owned())));
-        if self.url.scheme() == "file" {
-            let path = Path::from_url_path(self.url.path())
-                .map_err(|error| Error::config("not a path").caused_by(error))?;
-            // folders that become empty are of no use to anyone
-            return Ok((Arc::new(LocalFileSystem::new().with_automatic_cleanup(true)), path));
-        }
-        let (store, path) = parse_url_opts(&self.url, settings).map_err(|error| {
-            Error::new(ErrorKind::Config, "the object store cannot be opened")
-                .with("location", &self.url)
-                .caused_by(error)
-        })?;
-        Ok((Arc::from(store), path))
     }
 
     /// Whether the URL says that it is a folder.
@@ -152,7 +115,7 @@ mod tests {
     fn reads_local_paths_with_odd_names() {
         let location = Location::parse("/no such/100% #1").unwrap();
         assert_eq!(location.url.as_str(), "file:///no%20such/100%25%20%231");
-        assert_eq!(location.open().unwrap().1.as_ref(), "no such/100% #1");
+        assert_eq!(Path::from_url_path(location.url.path()).unwrap().as_ref(), "no such/100% #1");
         let object = location.object_url(&Path::parse("no such/100% #1/a?b.parquet").unwrap());
         assert_eq!(Path::from_url_path(object.path()).unwrap().as_ref(), "no such/100% #1/a?b.parquet");
     }

@@ -72,7 +72,7 @@ async fn register_input(
 
 /// The published tables of the run date, or of the latest; which date that is.
 async fn register_published(context: &SessionContext, config: &Config) -> Result<Option<NaiveDate>> {
-    let place = Place::open(config.required_output()?, NaiveDate::default())?;
+    let place = Place::open(config.required_output()?, NaiveDate::default()).await?;
     let Some((place, commit)) = published(&place, config.run_date).await? else { return Ok(None) };
     place.register(context);
     for (name, objects) in &commit.tables {
@@ -120,7 +120,7 @@ pub struct Run {
 /// # Errors
 /// When the output cannot be read.
 pub async fn runs(config: &Config) -> Result<Vec<Run>> {
-    let place = Place::open(config.required_output()?, NaiveDate::default())?;
+    let place = Place::open(config.required_output()?, NaiveDate::default()).await?;
     let dates = match config.run_date {
         Some(date) => vec![date],
         None => place.run_dates().await?,

@@ -4,6 +4,8 @@
 
 #[path = "support/s3.rs"]
 mod s3;
+#[path = "support/stale.rs"]
+mod stale;
 mod support;
 
 use std::collections::BTreeMap;
@@ -133,6 +135,25 @@ async fn two_runs_with_the_same_inputs_both_end_well() {
         assert_eq!(place.published().await.unwrap().unwrap().generation, 1);
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_listing_that_lags_behind_hides_no_commit() {
+    let location = Location::parse("file:///out").unwrap();
+    let store = Arc::new(stale::Stale::default());
+    let place = Place::new(store, location, "2024-12-31".parse().unwrap()).unwrap();
+    for (generation, inputs) in [(1, "a"), (2, "b"), (3, "c")] {
+        let attempt = attempt(&place, &[("rfm", inputs)], &["output.keep_generations=5"]);
+        let tables = staged(&attempt, "run_summary", generation).await;
+        let published = attempt.publish(tables, generation as u64 - 1).await.unwrap();
+        let Published::Now(commit) = published else { panic!("not published") };
+        assert_eq!(commit.generation, generation as u64);
+        assert_eq!(place.latest_commit().await.unwrap().unwrap().generation, generation as u64);
+    }
+    // one that began before the last commit has lost
+    let late = attempt(&place, &[("rfm", "d")], &[]);
+    let tables = staged(&late, "run_summary", 4).await;
+    assert_eq!(late.publish(tables, 2).await.unwrap_err().kind(), ErrorKind::Conflict);
 }
 
 #[tokio::test]

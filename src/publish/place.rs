@@ -14,6 +14,7 @@ use super::manifest::Commit;
 use crate::config::Output;
 use crate::error::{Error, ErrorKind, Result};
 use crate::location::Location;
+use crate::store;
 
 /// The output's place for one run date.
 #[derive(Debug, Clone)]
@@ -29,13 +30,12 @@ impl Place {
     ///
     /// # Errors
     /// When the location cannot be opened.
-    pub fn open(output: &Output, run_date: NaiveDate) -> Result<Self> {
+    pub async fn open(output: &Output, run_date: NaiveDate) -> Result<Self> {
         let location = Location::parse(&output.location)?.into_folder();
         if location.glob.is_some() {
             return Err(Error::config("the output is a folder, not a glob").with("key", "output.location"));
         }
-        let (store, _) = location.open()?;
-        Self::new(store, location, run_date)
+        Self::new(store::open(&location).await?, location, run_date)
     }
 
     /// A place in a store.
@@ -150,6 +150,15 @@ impl Place {
             .filter_map(|object| object.location.filename()?.strip_suffix(".json")?.parse().ok())
             .collect();
         generations.sort_unstable();
+        // a listing may lag behind; what can be read is there
+        while let Some(last) = generations.last() {
+            let next = last + 1;
+            match self.store.head(&self.commit_path(next)).await {
+                Ok(_) => generations.push(next),
+                Err(object_store::Error::NotFound { .. }) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
         Ok(generations)
     }
 

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub async fn rollback(config: &Config, generation: u64) -> Result<Commit> {
     let output = config.required_output()?;
     let run_date = config.required_run_date()?;
-    let place = Place::open(output, run_date)?;
+    let place = Place::open(output, run_date).await?;
     let kept = place.generations().await?;
     let Some(latest) = kept.last().copied() else {
         return Err(Error::new(ErrorKind::Input, format!("nothing is published for {run_date}")));

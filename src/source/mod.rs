@@ -16,6 +16,7 @@ use url::Position;
 use crate::config::{Columns, Format, Input};
 use crate::error::{Error, ErrorKind, Result};
 use crate::location::Location;
+use crate::store;
 
 mod cast;
 mod files;
@@ -47,7 +48,7 @@ impl Source {
     pub async fn open(context: &SessionContext, input: &Input) -> Result<Self> {
         let at = |error: Error| error.with("input", &input.location);
         let location = Location::parse(&input.location)?;
-        let (store, _) = location.open()?;
+        let store = store::open(&location).await.map_err(at)?;
         context.register_object_store(&location.url, Arc::clone(&store));
         let (location, listed) = list(store.as_ref(), location).await.map_err(at)?;
         let (format, endings) = format_of(&listed, input).map_err(at)?;

@@ -1,0 +1,156 @@
+//! The object stores behind locations: settings and credentials from the environment, retries with a limit.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::object_store::aws::AmazonS3Builder;
+use datafusion::object_store::azure::MicrosoftAzureBuilder;
+use datafusion::object_store::gcp::GoogleCloudStorageBuilder;
+use datafusion::object_store::http::HttpBuilder;
+use datafusion::object_store::local::LocalFileSystem;
+use datafusion::object_store::{self, BackoffConfig, ObjectStore, ObjectStoreScheme, RetryConfig};
+use url::Position;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::location::Location;
+
+mod named;
+
+use named::Named;
+
+/// How long a request that fails is tried again, where the default does not fit: a duration such as `5m`.
+const RETRY_VARIABLE: &str = "REGULARS_RETRY_TIMEOUT";
+const RETRY_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// How long it may take to find credentials; the metadata service of a machine that has none never answers.
+const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where each store's credentials are looked for.
+const S3_CREDENTIALS: &str = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_WEB_IDENTITY_TOKEN_FILE, \
+                              AWS_CONTAINER_CREDENTIALS_*, the metadata service of the machine; AWS_SKIP_SIGNATURE=true for none";
+const GCS_CREDENTIALS: &str = "GOOGLE_SERVICE_ACCOUNT, GOOGLE_SERVICE_ACCOUNT_KEY, GOOGLE_APPLICATION_CREDENTIALS, \
+                               the metadata service of the machine; GOOGLE_SKIP_SIGNATURE=true for none";
+const AZURE_CREDENTIALS: &str = "AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_TOKEN, AZURE_CLIENT_ID with its secret or \
+                                 token file, the machine's managed identity; AZURE_SKIP_SIGNATURE=true for none";
+
+/// The settings of a store that the environment has under some prefix, such as `AWS_`, in lower case.
+#[derive(Debug)]
+struct Settings(Vec<(String, String)>);
+
+impl Settings {
+    fn of(prefix: &str) -> Self {
+        let named = std::env::vars().filter(|(name, _)| name.starts_with(prefix));
+        Self(named.map(|(name, value)| (name.to_ascii_lowercase(), value)).collect())
+    }
+
+    fn is_anonymous(&self) -> bool {
+        self.0
+            .iter()
+            .any(|(name, value)| name.ends_with("skip_signature") && value.eq_ignore_ascii_case("true"))
+    }
+
+    /// A builder with those settings that it knows.
+    fn apply<B, K: std::str::FromStr>(self, builder: B, with: impl Fn(B, K, String) -> B) -> B {
+        self.0.into_iter().fold(builder, |builder, (name, value)| match name.parse() {
+            Ok(key) => with(builder, key, value),
+            Err(_) => builder,
+        })
+    }
+}
+
+/// The store that a location lies in. Credentials are looked for at once, so that a run without any fails within seconds.
+///
+/// # Errors
+/// When the store's settings do not add up or there are no credentials.
+pub async fn open(location: &Location) -> Result<Arc<dyn ObjectStore>> {
+    let unusable = |error: object_store::Error| {
+        Error::new(ErrorKind::Config, "the object store cannot be opened")
+            .with("location", location)
+            .caused_by(error)
+    };
+    let (scheme, _) = ObjectStoreScheme::parse(&location.url)
+        .map_err(|error| Error::config("not a location").with("location", location).caused_by(error))?;
+    let url = location.url.as_str();
+    let retry = retry()?;
+    // the same builder with no patience, to ask for credentials alone
+    let impatient = RetryConfig { max_retries: 1, retry_timeout: CREDENTIALS_TIMEOUT, ..retry.clone() };
+    Ok(match scheme {
+        // folders that become empty are of no use to anyone
+        ObjectStoreScheme::Local => Arc::new(LocalFileSystem::new().with_automatic_cleanup(true)),
+        ObjectStoreScheme::AmazonS3 => {
+            let settings = Settings::of("AWS_");
+            let is_anonymous = settings.is_anonymous();
+            let builder = settings.apply(AmazonS3Builder::new().with_url(url), AmazonS3Builder::with_config);
+            if !is_anonymous {
+                let store = builder.clone().with_retry(impatient).build().map_err(unusable)?;
+                find_credentials(store.credentials().get_credential(), location, S3_CREDENTIALS).await?;
+            }
+            Arc::new(Named(builder.with_retry(retry).build().map_err(unusable)?))
+        }
+        ObjectStoreScheme::GoogleCloudStorage => {
+            let settings = Settings::of("GOOGLE_");
+            let is_anonymous = settings.is_anonymous();
+            let builder = GoogleCloudStorageBuilder::new().with_url(url);
+            let builder = settings.apply(builder, GoogleCloudStorageBuilder::with_config);
+            if !is_anonymous {
+                let store = builder.clone().with_retry(impatient).build().map_err(unusable)?;
+                find_credentials(store.credentials().get_credential(), location, GCS_CREDENTIALS).await?;
+            }
+            Arc::new(Named(builder.with_retry(retry).build().map_err(unusable)?))
+        }
+        ObjectStoreScheme::MicrosoftAzure => {
+            let settings = Settings::of("AZURE_");
+            let is_anonymous = settings.is_anonymous();
+            let builder = MicrosoftAzureBuilder::new().with_url(url);
+            let builder = settings.apply(builder, MicrosoftAzureBuilder::with_config);
+            if !is_anonymous {
+                let store = builder.clone().with_retry(impatient).build().map_err(unusable)?;
+                find_credentials(store.credentials().get_credential(), location, AZURE_CREDENTIALS).await?;
+            }
+            Arc::new(Named(builder.with_retry(retry).build().map_err(unusable)?))
+        }
+        ObjectStoreScheme::Http => {
+            let builder = HttpBuilder::new().with_url(&location.url[..Position::BeforePath]);
+            let mut settings = Settings::of("HTTP_");
+            // who writes http:// means it
+            settings.0.push(("allow_http".to_owned(), (location.url.scheme() == "http").to_string()));
+            let builder = settings.apply(builder, HttpBuilder::with_config);
+            Arc::new(Named(builder.with_retry(retry).build().map_err(unusable)?))
+        }
+        _ => return Err(Error::config("not a location").with("location", location)),
+    })
+}
+
+/// Waits for credentials, though not long.
+async fn find_credentials<T, E: Display>(
+    credentials: impl Future<Output = Result<T, E>>,
+    location: &Location,
+    tried: &str,
+) -> Result<()> {
+    let missing = |cause: String| {
+        Error::config(format!("there are no credentials for the object store; tried: {tried}"))
+            .with("location", location)
+            .caused_by(cause)
+    };
+    match tokio::time::timeout(CREDENTIALS_TIMEOUT, credentials).await {
+        Ok(found) => found.map(drop).map_err(|error| missing(error.to_string())),
+        Err(late) => Err(missing(late.to_string())),
+    }
+}
+
+/// Requests that fail are tried again, later and later, until the limit; those that no retry can help are not.
+fn retry() -> Result<RetryConfig> {
+    let retry_timeout = match std::env::var(RETRY_VARIABLE) {
+        Ok(text) => humantime::parse_duration(&text).map_err(|error| {
+            Error::config(format!("{RETRY_VARIABLE} must be a duration, such as 5m"))
+                .with("value", text)
+                .caused_by(error)
+        })?,
+        Err(_) => RETRY_TIMEOUT,
+    };
+    let backoff = BackoffConfig { max_backoff: Duration::from_secs(5), ..BackoffConfig::default() };
+    // the time is the limit
+    Ok(RetryConfig { backoff, max_retries: 1000, retry_timeout })
+}
