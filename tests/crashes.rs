@@ -7,6 +7,7 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -185,7 +186,7 @@ async fn a_back_fill_of_thirty_dates_may_run_side_by_side() {
     let bench = Bench::new();
     let mut csv = "order_id,customer_id,order_ts,amount\n".to_owned();
     for day in 1..=30 {
-        csv += &format!("{day},c{},2024-11-{day:02},1\n", day % 7);
+        writeln!(csv, "{day},c{},2024-11-{day:02},1", day % 7).unwrap();
     }
     let input = bench.write("lines.csv", &csv);
     let of = |day: u32| Arguments {
