@@ -70,7 +70,9 @@ impl Proxy {
         for (number, rule) in rules.iter().enumerate() {
             if line.starts_with(rule.method) && line.contains(rule.path) {
                 seen.matched[number] += 1;
-                if seen.matched[number] % rule.every == 0 && seen.matched[number] / rule.every <= rule.times {
+                if seen.matched[number].is_multiple_of(rule.every)
+                    && seen.matched[number] / rule.every <= rule.times
+                {
                     seen.faults += 1;
                     return Some(rule.fault);
                 }
