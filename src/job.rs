@@ -103,13 +103,27 @@ fn refuse_output_in_input(config: &Config) -> Result<()> {
     Ok(())
 }
 
+/// Plain files would replace what a Delta table's log names.
+async fn refuse_other_format(config: &Config, place: &Place) -> Result<()> {
+    if config.required_output()?.as_delta || !place.has_delta_tables().await? {
+        return Ok(());
+    }
+    let message =
+        "Delta tables stand in the output; publish with output.format = \"delta\", or somewhere else";
+    Err(Error::config(message)
+        .with("key", "output.format")
+        .with("output", &config.required_output()?.location))
+}
+
 /// Everything that `run` would reject, found without computing.
 ///
 /// # Errors
 /// The first mistake.
 pub async fn check(config: &Config) -> Result<()> {
     let prepared = prepare(config).await?;
-    Place::open(config.required_output()?, config.required_run_date()?).await?.latest_commit().await?;
+    let place = Place::open(config.required_output()?, config.required_run_date()?).await?;
+    refuse_other_format(config, &place).await?;
+    place.latest_commit().await?;
     let mut sink = Discard::default();
     let mut silent = crate::steps::Silent;
     let mut steps = Steps::new(&prepared.context, Mode::Explain, &mut silent, &mut sink);
@@ -145,6 +159,7 @@ pub async fn run(
     let prepared = prepare(config).await?;
     let fingerprints = publish::fingerprints(config, &prepared.source.files, &prepared.inputs)?;
     let place = Place::open(config.required_output()?, run_date).await?;
+    refuse_other_format(config, &place).await?;
     let attempt = Attempt::new(place.clone(), config, fingerprints, options.run_id)?;
     *running.lock().unwrap_or_else(PoisonError::into_inner) = Some(attempt.clone());
 

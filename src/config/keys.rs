@@ -126,6 +126,7 @@ keys! {
     "rules.max_itemsets", Integer, Some("10_000_000"), "more is an error";
     "rules.max_rules", Integer, Some("10_000_000"), "more is an error";
     "output.location", Text, None, "where the tables are published";
+    "output.format", Text, Some("\"parquet\""), "parquet, or delta: the tables are Delta Lake tables, too, a transaction each";
     "output.rows_per_part", Integer, Some("20_000_000"), "rows of a table in one file";
     "output.keep_generations", Integer, Some("2"), "generations of a run date whose files are kept";
     "output.orphan_age", Text, Some("\"24h\""), "after which the files of a run that died are removed";

@@ -267,6 +267,8 @@ pub enum Algorithm {
 #[derive(Debug, Clone)]
 pub struct Output {
     pub location: String,
+    /// Whether the tables are Delta Lake tables.
+    pub as_delta: bool,
     pub rows_per_part: usize,
     pub keep_generations: usize,
     pub orphan_age: Duration,

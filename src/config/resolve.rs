@@ -404,6 +404,7 @@ impl Output {
         let orphan_age = required(settings.text("output.orphan_age"), "output.orphan_age")?;
         let output = Self {
             location: settings.text("output.location").unwrap_or_default(),
+            as_delta: one_of(settings, "output.format", &["parquet", "delta"])? == "delta",
             rows_per_part: usize_in(settings, "output.rows_per_part", 1)?,
             keep_generations: usize_in(settings, "output.keep_generations", 1)?,
             orphan_age: humantime::parse_duration(&orphan_age).map_err(|_| {

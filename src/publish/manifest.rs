@@ -28,6 +28,9 @@ pub struct Commit {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, serde_json::Value>,
     pub tables: BTreeMap<String, TableObjects>,
+    /// Whether they are Delta Lake tables, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub as_delta: bool,
 }
 
 /// A table's objects.
@@ -46,6 +49,8 @@ pub struct Part {
     pub staged: String,
     pub published: String,
     pub bytes: u64,
+    #[serde(default)]
+    pub rows: u64,
     pub sha256: String,
     /// As the store told after promotion; none before.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 
 mod crash_point;
+mod delta;
 mod fingerprint;
 mod garbage;
 mod manifest;
@@ -56,6 +57,7 @@ pub struct Attempt {
     fingerprints: BTreeMap<String, String>,
     /// What they were computed with, by the same names.
     parameters: BTreeMap<String, serde_json::Value>,
+    as_delta: bool,
     keep_generations: usize,
     orphan_age: std::time::Duration,
     may_be_committed: Arc<AtomicBool>,
@@ -77,6 +79,7 @@ impl Attempt {
             started_at: Utc::now(),
             parameters: parameters(config, fingerprints.keys())?,
             fingerprints,
+            as_delta: output.as_delta,
             keep_generations: output.keep_generations,
             orphan_age: output.orphan_age,
             may_be_committed: Arc::new(AtomicBool::new(false)),
@@ -86,7 +89,7 @@ impl Attempt {
     /// A stage for its tables.
     #[must_use]
     pub fn stage(&self, rows_per_part: usize) -> Stage {
-        Stage::new(self.place.clone(), self.id.clone(), rows_per_part)
+        Stage::new(self.place.clone(), self.id.clone(), rows_per_part, self.as_delta)
     }
 
     /// The published commit when it holds all that this run would compute and its objects stand; finishes a promotion that
@@ -233,6 +236,7 @@ impl Attempt {
             fingerprints,
             parameters,
             tables: all,
+            as_delta: self.as_delta,
         }
     }
 

@@ -20,7 +20,7 @@ use crate::store;
 #[derive(Debug, Clone)]
 pub struct Place {
     pub store: Arc<dyn ObjectStore>,
-    location: Location,
+    pub(super) location: Location,
     root: Path,
     pub run_date: NaiveDate,
 }

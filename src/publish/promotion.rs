@@ -38,6 +38,9 @@ impl Place {
                 continue;
             }
             crash_point("promoted");
+            if commit.as_delta {
+                self.commit_to_delta(&commit).await?;
+            }
             self.remove_strays(&commit).await?;
             crash_point("recording");
             let manifest = self.runs().join("published.json");
@@ -83,14 +86,20 @@ impl Place {
         }
     }
 
-    /// Removes published parts of this date that a commit does not have.
-    async fn remove_strays(&self, commit: &Commit) -> Result<()> {
-        let named: BTreeSet<Path> = commit
-            .tables
-            .values()
-            .flat_map(|table| &table.parts)
-            .map(|part| self.path_of(&part.published))
-            .collect();
+    /// Removes published parts of this date that a commit does not have; of Delta tables those that no kept generation has, for readers
+    /// of older versions.
+    pub(super) async fn remove_strays(&self, commit: &Commit) -> Result<()> {
+        let paths = |commit: &Commit| -> Vec<Path> {
+            let parts = commit.tables.values().flat_map(|table| &table.parts);
+            parts.map(|part| self.path_of(&part.published)).collect()
+        };
+        let mut named: BTreeSet<Path> = paths(commit).into_iter().collect();
+        if commit.as_delta {
+            for generation in self.generations().await? {
+                let kept = self.read(&self.commit_path(generation)).await?;
+                named.extend(kept.iter().filter(|kept| kept.as_delta).flat_map(paths));
+            }
+        }
         for table in crate::tables::TABLES {
             let folder = self.path_of(&format!("{}/run_date={}", table.name, self.run_date));
             let objects: Vec<_> = self.store.list(Some(&folder)).try_collect().await?;

@@ -33,6 +33,7 @@ pub struct Stage {
     place: Place,
     attempt: String,
     rows_per_part: usize,
+    as_delta: bool,
     /// Tables that are being written.
     open: BTreeMap<&'static str, PartWriter>,
     pub tables: BTreeMap<String, TableObjects>,
@@ -40,8 +41,8 @@ pub struct Stage {
 
 impl Stage {
     #[must_use]
-    pub fn new(place: Place, attempt: String, rows_per_part: usize) -> Self {
-        Self { place, attempt, rows_per_part, open: BTreeMap::new(), tables: BTreeMap::new() }
+    pub fn new(place: Place, attempt: String, rows_per_part: usize, as_delta: bool) -> Self {
+        Self { place, attempt, rows_per_part, as_delta, open: BTreeMap::new(), tables: BTreeMap::new() }
     }
 
     /// Begins one object.
@@ -50,11 +51,22 @@ impl Stage {
         PartWriter::open(&self.place.store, staged, table.schema())
     }
 
+    /// A part's name among the published ones. A Delta table's files are never replaced, so that readers of its older versions find theirs.
+    fn published_name(&self, number: usize) -> String {
+        if self.as_delta { format!("part-{number:05}-{}.parquet", self.attempt) } else { part_name(number) }
+    }
+
     fn part(&self, table: &Table, number: usize, staged: &Path, written: &Written) -> Part {
         Part {
             staged: self.place.relative(staged),
-            published: format!("{}/run_date={}/{}", table.name, self.place.run_date, part_name(number)),
+            published: format!(
+                "{}/run_date={}/{}",
+                table.name,
+                self.place.run_date,
+                self.published_name(number)
+            ),
             bytes: written.bytes,
+            rows: written.rows,
             sha256: written.sha256.clone(),
             e_tag: None,
         }
