@@ -176,3 +176,56 @@ async fn credentials_that_are_wrong_or_missing_fail_within_seconds() {
     );
     assert!(ran.took < Duration::from_secs(15), "{:?}", ran.took);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_told_anywhere() {
+    const PLANTED: [(&str, &str); 3] = [
+        ("REGULARS_PSEUDONYM_KEY", "planted-pseudonym-key"),
+        ("OPENLINEAGE_API_KEY", "planted-lineage-key"),
+        ("AWS_SESSION_TOKEN", "planted-session-token"),
+    ];
+    let shop = Shop::open().await;
+    let told = shop.bench.text("told");
+    std::fs::create_dir(&told).unwrap();
+    let mut environment = shop.environment.clone();
+    environment.extend(PLANTED.map(|(name, value)| (name, value.to_owned())));
+    let secrets: Vec<String> = environment
+        .iter()
+        .filter(|(name, _)| {
+            ["SECRET", "PSEUDONYM", "API_KEY", "TOKEN"].iter().any(|part| name.contains(part))
+        })
+        .map(|(_, value)| value.clone())
+        .collect();
+    assert_eq!(secrets.len(), 4);
+    let mut all = Vec::new();
+    for command in ["run", "explain", "check", "sql", "runs"] {
+        let mut started = Command::new(assert_cmd::cargo::cargo_bin!("regulars"));
+        started.args([command, "--run-date", "2024-12-31", "--log-level", "trace,h2=off"]);
+        started.args(["--input", "s3://warehouse/order_lines/", "--output", "s3://warehouse/loyalty"]);
+        started.args(["--set", "output.pseudonymise.customer_id=hmac-sha256"]);
+        match command {
+            "run" => started.args([
+                "--json",
+                "--metrics-file",
+                &format!("{told}/m"),
+                "--openlineage",
+                &format!("{told}/l"),
+            ]),
+            "sql" => started
+                .args(["-c", "SHOW ALL; SELECT * FROM customer_rfm LIMIT 1; EXPLAIN SELECT pseudonym('a')"]),
+            _ => &mut started,
+        };
+        started.envs(environment.iter().cloned());
+        let ran = tokio::task::block_in_place(|| started.output().unwrap());
+        all.extend([ran.stdout, ran.stderr].concat());
+        assert!(ran.status.success(), "{command}: {}", String::from_utf8_lossy(&all));
+    }
+    // the server checks no token, so that the run goes on with one
+    all.extend(shop.bench.files("s3/warehouse/loyalty").into_values().flatten());
+    all.extend(shop.bench.files("told").into_values().flatten());
+    let all = String::from_utf8_lossy(&all);
+    assert!(all.contains("order_lines") && all.len() > 50_000, "{} bytes", all.len());
+    for secret in secrets {
+        assert!(!all.contains(&secret), "{secret} is told");
+    }
+}

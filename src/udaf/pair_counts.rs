@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, StructArray, UInt32Array, UInt64Array};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type, UInt64Type};
-use datafusion::common::{Result, ScalarValue, plan_err};
+use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{
@@ -161,6 +161,9 @@ impl Accumulator for PairCountsAccumulator {
             }
             for (pair, count) in list_range(pairs, row).zip(list_range(counts, row)) {
                 let (first, second) = unpack(pair_values.value(pair));
+                if first >= second {
+                    return exec_err!("pair_counts is to merge a state that it did not make");
+                }
                 self.add(first, second, count_values.value(count));
             }
         }
