@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use datafusion::object_store;
 use datafusion::parquet::errors::ParquetError;
@@ -69,6 +70,21 @@ impl Error {
         Self::new(ErrorKind::Internal, message)
     }
 
+    /// A Parquet file that cannot be read.
+    #[must_use]
+    pub fn corrupt_parquet() -> Self {
+        Self::new(
+            ErrorKind::Input,
+            "a Parquet file cannot be read; it may be truncated, corrupt or no Parquet",
+        )
+    }
+
+    /// Whether it tells of a place of that name.
+    #[must_use]
+    pub fn names(&self, name: &str) -> bool {
+        self.context.iter().any(|(named, _)| *named == name)
+    }
+
     /// Names a place the error concerns: a file, a key, a column.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
@@ -88,18 +104,34 @@ impl Error {
     }
 }
 
+/// A text without line breaks and other control characters, and without its middle where it is very long.
+#[must_use]
+pub fn in_a_line(text: &str) -> String {
+    const KEPT: usize = 250;
+    let mut line = String::new();
+    for character in text.chars() {
+        if character.is_control() { line.extend(character.escape_default()) } else { line.push(character) }
+    }
+    if line.chars().count() <= 3 * KEPT {
+        return line;
+    }
+    let start = line.char_indices().nth(2 * KEPT).map_or(line.len(), |(place, _)| place);
+    let end = line.char_indices().rev().nth(KEPT - 1).map_or(0, |(place, _)| place);
+    format!("{} ... {}", &line[..start], &line[end..])
+}
+
 /// One line: the message, its places in brackets, then its cause.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         if !self.context.is_empty() {
             let places: Vec<String> =
-                self.context.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+                self.context.iter().map(|(name, value)| format!("{name}: {}", in_a_line(value))).collect();
             write!(f, " [{}]", places.join("; "))?;
         }
         if let Some(source) = &self.source {
             let cause = source.to_string();
-            write!(f, ": {}", cause.lines().map(str::trim).collect::<Vec<_>>().join(" "))?;
+            write!(f, ": {}", in_a_line(&cause.lines().map(str::trim).collect::<Vec<_>>().join(" ")))?;
         }
         Ok(())
     }
@@ -128,6 +160,10 @@ impl From<DataFusionError> for Error {
                 None => (ErrorKind::External, "the query failed"),
             },
             DataFusionError::ObjectStore(source) => return store_error(source),
+            _ if is_disk_full(&error) => (
+                ErrorKind::External,
+                "the disk is full: that of engine.spill_dir, or of the output where it is local",
+            ),
             // what a store says while Parquet is written or read comes wrapped
             DataFusionError::ParquetError(error) => match error.as_ref() {
                 ParquetError::External(source) if source.is::<object_store::Error>() => {
@@ -140,7 +176,7 @@ impl From<DataFusionError> for Error {
                     "a Parquet file cannot be read; it may be truncated, corrupt or no Parquet",
                 ),
             },
-            DataFusionError::ArrowError(_, _) => (ErrorKind::Input, "the data cannot be read"),
+            DataFusionError::ArrowError(error, _) => arrow_error(error),
             DataFusionError::ResourcesExhausted(_) => (
                 ErrorKind::Limit,
                 "out of memory; raise engine.memory_limit or lower engine.target_partitions",
@@ -149,11 +185,52 @@ impl From<DataFusionError> for Error {
                 (ErrorKind::Schema, "the query cannot be planned")
             }
             DataFusionError::Execution(_) => (ErrorKind::Value, "the query failed on the data"),
-            DataFusionError::IoError(_) => (ErrorKind::External, "input or output failed"),
+            DataFusionError::IoError(error) => io_error(error),
             _ => (ErrorKind::Internal, "the engine failed"),
         };
         Self::new(kind, message).caused_by(error.strip_backtrace())
     }
+}
+
+fn arrow_error(error: &ArrowError) -> (ErrorKind, &'static str) {
+    match error {
+        ArrowError::ParquetError(_) => {
+            (ErrorKind::Input, "a Parquet file cannot be read; it may be truncated, corrupt or no Parquet")
+        }
+        ArrowError::CsvError(_) => (ErrorKind::Input, "a CSV file cannot be read"),
+        ArrowError::IoError(_, error) => io_error(error),
+        ArrowError::CastError(_)
+        | ArrowError::ParseError(_)
+        | ArrowError::DivideByZero
+        | ArrowError::ArithmeticOverflow(_)
+        | ArrowError::ComputeError(_) => (
+            ErrorKind::Value,
+            "an expression of input.columns, input.filter or another key fails on the data; TRY_CAST gives null where a cast fails",
+        ),
+        _ => (ErrorKind::Input, "the data cannot be read"),
+    }
+}
+
+/// What was read is not what it should be, or reading or writing failed.
+fn io_error(error: &std::io::Error) -> (ErrorKind, &'static str) {
+    use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    match error.kind() {
+        InvalidData | InvalidInput | UnexpectedEof => (ErrorKind::Input, "the data cannot be read"),
+        _ => (ErrorKind::External, "input or output failed"),
+    }
+}
+
+/// Whether a disk without space is the cause.
+fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let full = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        if matches!(full, Some(std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 impl From<object_store::Error> for Error {
@@ -180,6 +257,10 @@ fn store_error(error: &object_store::Error) -> Error {
         "the store does not permit it; see the credentials, or the permissions of the folder",
     );
     let (kind, message) = match error {
+        _ if is_disk_full(error) => (ErrorKind::External, "the disk of the output is full"),
+        object_store::Error::Generic { source, .. } if source.to_string().contains("File system loop") => {
+            (ErrorKind::Input, "a link leads back to itself")
+        }
         // a listing that is refused is told apart by its text alone
         object_store::Error::Generic { source, .. }
             if ["status code: 401", "status code: 403"]

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::audit::Scope;
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::location::Location;
 use crate::pipeline::Inputs;
 use crate::publish::{self, Attempt, Commit, Place, Published};
@@ -82,8 +82,8 @@ async fn prepare(config: &Config) -> Result<Prepared> {
 
 /// The next run would read what this one published.
 fn refuse_output_in_input(config: &Config) -> Result<()> {
-    let input = Location::parse(&config.required_input()?.location)?;
-    let output = Location::parse(&config.required_output()?.location)?.into_folder();
+    let input = Location::parse(&config.required_input()?.location)?.without_links();
+    let output = Location::parse(&config.required_output()?.location)?.without_links().into_folder();
     let base = input.clone().into_folder();
     let below = output.url.as_str().strip_prefix(base.url.as_str());
     // a glob covers it when it would match a part of a table there
@@ -190,10 +190,20 @@ async fn compute(
     progress: &mut dyn Progress,
     started: Instant,
 ) -> Result<Report> {
-    let Prepared { context, inputs, .. } = prepared;
+    let Prepared { context, source, inputs } = prepared;
     let mut stage = attempt.stage(config.required_output()?.rows_per_part);
     let mut steps = Steps::new(&context, Mode::Run, progress, &mut stage);
-    let groups = pipeline::run(&mut steps, inputs, config).await?;
+    let groups = match pipeline::run(&mut steps, inputs, config).await {
+        Err(error) if error.kind() == ErrorKind::Input && !error.names("file") => {
+            // the engine does not tell which file it was
+            let file = source.unreadable_file(&context, config.required_input()?).await;
+            return Err(match file {
+                Some(file) => error.with("file", file),
+                None => error,
+            });
+        }
+        groups => groups?,
+    };
     publish::crash_point("staged");
     let mut durations: BTreeMap<&'static str, f64> =
         steps.durations.iter().map(|(stage, took)| (*stage, took.as_secs_f64())).collect();

@@ -1,6 +1,7 @@
 //! Where data stands: a local path or a URL, and a glob below it.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use datafusion::object_store::path::Path;
 use url::Url;
@@ -24,7 +25,9 @@ impl Location {
     /// # Errors
     /// When it is no URL of a scheme that we know.
     pub fn parse(text: &str) -> Result<Self> {
-        let (base, glob) = split_glob(text);
+        // a path that is there as it is written is no glob, whatever its name
+        let is_there = !text.contains("://") && std::fs::symlink_metadata(text).is_ok();
+        let (base, glob) = if is_there { (text, None) } else { split_glob(text) };
         let wrong = |reason: &str| Error::config(format!("not a location: {reason}")).with("location", text);
         let url = if base.contains("://") {
             Url::parse(base).map_err(|error| wrong("not a URL").caused_by(error))?
@@ -42,6 +45,30 @@ impl Location {
         Ok(Self { url, glob: glob.map(str::to_owned) })
     }
 
+    /// The path, where it is on a local disk.
+    #[must_use]
+    pub fn local_path(&self) -> Option<PathBuf> {
+        (self.url.scheme() == "file").then(|| self.url.to_file_path().ok()).flatten()
+    }
+
+    /// The same place with links followed, as far as it is there on a local disk.
+    #[must_use]
+    pub fn without_links(&self) -> Self {
+        let Some(path) = self.local_path() else { return self.clone() };
+        for standing in path.ancestors() {
+            let (Ok(real), Ok(below)) = (standing.canonicalize(), path.strip_prefix(standing)) else {
+                continue;
+            };
+            let url = if self.is_folder() {
+                Url::from_directory_path(real.join(below))
+            } else {
+                Url::from_file_path(real.join(below))
+            };
+            return url.map_or_else(|()| self.clone(), |url| Self { url, glob: self.glob.clone() });
+        }
+        self.clone()
+    }
+
     /// Whether the URL says that it is a folder.
     #[must_use]
     pub fn is_folder(&self) -> bool {
@@ -56,6 +83,12 @@ impl Location {
             self.url.set_path(&path);
         }
         self
+    }
+
+    /// An object of the same store by a name that a person can use: a path, or a URL.
+    #[must_use]
+    pub fn name_of(&self, object: &Path) -> String {
+        if self.url.scheme() == "file" { format!("/{object}") } else { self.object_url(object).to_string() }
     }
 
     /// The URL of an object in the same store.
@@ -76,7 +109,7 @@ impl fmt::Display for Location {
 }
 
 fn encode_segment(segment: &str) -> String {
-    segment.replace('%', "%25").replace('?', "%3F").replace('#', "%23")
+    segment.replace('%', "%25").replace('?', "%3F").replace('#', "%23").replace('\\', "%5C")
 }
 
 fn split_glob(text: &str) -> (&str, Option<&str>) {

@@ -34,6 +34,22 @@ pub fn start(level: &str, format: LogFormat) -> Result<()> {
     Ok(())
 }
 
+static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);
+
+/// Keeps what a panic says instead of printing it: some are caught, and told as what they mean.
+pub fn quiet_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::debug!(%panic, "panicked");
+        *LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic.to_string());
+    }));
+}
+
+/// What the last panic said.
+#[must_use]
+pub fn last_panic() -> Option<String> {
+    LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
 /// What was warned of so far, whatever the level of the logs.
 #[must_use]
 pub fn warnings() -> Vec<String> {

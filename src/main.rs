@@ -11,11 +11,16 @@ use regulars::error::{Error, Result};
 use regulars::job::Running;
 use regulars::{commands, logs};
 
+/// Enough for expressions of many thousand terms, which are planned by recursion.
+const STACK: usize = 64 << 20;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    logs::quiet_panics();
     let code = logs::start(&cli.log_level, cli.log_format).and_then(|()| {
         let runtime =
-            tokio::runtime::Runtime::new().map_err(|error| Error::internal("no runtime").caused_by(error))?;
+            tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK).build();
+        let runtime = runtime.map_err(|error| Error::internal("no runtime").caused_by(error))?;
         let code = runtime.block_on(until_stopped(cli));
         // what still runs on other threads is of no use to anyone
         runtime.shutdown_background();
@@ -36,17 +41,19 @@ async fn until_stopped(cli: Cli) -> Result<u8> {
     let (done, mut ended) = tokio::sync::oneshot::channel();
     let (stop, stopped) = AbortHandle::new_pair();
     let handle = tokio::runtime::Handle::current();
-    std::thread::spawn({
+    let carried_out = {
         let running = running.clone();
         move || {
             let code = handle.block_on(Abortable::new(commands::execute(cli.command, &running), stopped));
             // nobody waits any longer once a signal has come
             let _ = done.send(code);
         }
-    });
+    };
+    let thread = std::thread::Builder::new().name("command".to_owned()).stack_size(STACK).spawn(carried_out);
+    thread.map_err(|error| Error::internal("no thread").caused_by(error))?;
     tokio::select! {
-        // no answer means that the thread panicked, which has told why
-        code = &mut ended => code.ok().and_then(std::result::Result::ok).unwrap_or(Err(Error::internal("the command broke off"))),
+        // no answer means that the thread panicked
+        code = &mut ended => code.ok().and_then(std::result::Result::ok).unwrap_or_else(|| Err(broken_off())),
         code = stop_signal() => {
             stop.abort();
             let _ = tokio::time::timeout(PATIENCE, ended).await;
@@ -57,6 +64,15 @@ async fn until_stopped(cli: Cli) -> Result<u8> {
             eprintln!("stopped");
             code
         }
+    }
+}
+
+/// A mistake of ours, or of a library's.
+fn broken_off() -> Error {
+    let error = Error::internal("the command broke off; please report this");
+    match logs::last_panic() {
+        Some(panic) => error.caused_by(panic),
+        None => error,
     }
 }
 

@@ -219,6 +219,7 @@ fn reads_elsewhere(expr: &Expr) -> bool {
             part,
             Expr::ScalarSubquery(_)
                 | Expr::InSubquery(_)
+                | Expr::SetComparison(_)
                 | Expr::Exists(_)
                 | Expr::AggregateFunction(_)
                 | Expr::WindowFunction(_)

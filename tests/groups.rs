@@ -157,7 +157,7 @@ async fn wrong_groups_are_refused_with_the_key() {
         ("['upper(store)']", "needs a name for an expression"),
         ("['store AS support']", "rename it with AS"),
         ("['store', 'open AS store']", "rename it with AS"),
-        ("['random() AS r']", "not Float64; cast it"),
+        ("['CAST(1 AS DOUBLE) AS r']", "not Float64; cast it"),
         ("['count(*) AS n']", "not an aggregate"),
     ] {
         let error = run(&rules_only(&bench, &input, &[&format!("rules.by={by}")])).await.unwrap_err();

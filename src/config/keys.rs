@@ -152,7 +152,18 @@ pub fn is_table(name: &str) -> bool {
     KEYS.iter().any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
 }
 
-/// The valid key or table that a mistaken name most resembles, if any is close.
+/// The table of keys that a mistaken name most resembles, if any is close.
+#[must_use]
+pub fn nearest_table(name: &str) -> Option<&'static str> {
+    KEYS.iter()
+        .filter_map(|key| key.name.rsplit_once('.').map(|(table, _)| table))
+        .map(|table| (table, strsim::normalized_damerau_levenshtein(table, name)))
+        .filter(|(_, similarity)| *similarity > 0.6)
+        .max_by(|(_, a), (_, b)| a.total_cmp(b))
+        .map(|(table, _)| table)
+}
+
+/// The valid key that a mistaken name most resembles, if any is close.
 #[must_use]
 pub fn nearest(name: &str) -> Option<&'static str> {
     let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();

@@ -11,6 +11,7 @@ use super::{
     GroupBy, Input, Items, Lifecycle, MinSupport, Output, Rfm, Rules, Select, Target,
 };
 use crate::error::{Error, Result};
+use crate::tables;
 use crate::udf::pseudonym::Pseudonyms;
 
 pub(super) fn parse_run_date(text: &str) -> Result<NaiveDate> {
@@ -66,8 +67,12 @@ impl Input {
             Some(_) => return Err(settings.error("input.format", "must be parquet or csv")),
         };
         let delimiter = required(settings.text("input.csv.delimiter"), "input.csv.delimiter")?;
-        let &[csv_delimiter] = delimiter.as_bytes() else {
-            return Err(settings.error("input.csv.delimiter", "must be one ASCII character"));
+        let csv_delimiter = match delimiter.as_bytes() {
+            &[delimiter] if !matches!(delimiter, b'\n' | b'\r' | b'"' | 0) => delimiter,
+            _ => {
+                let message = "must be one ASCII character, and no line break, quote or NUL";
+                return Err(settings.error("input.csv.delimiter", message));
+            }
         };
         let filter = settings.text("input.filter");
         if filter.is_some() {
@@ -128,6 +133,9 @@ impl Rfm {
         let groups = settings.list("rfm.groups").unwrap_or_default();
         if groups.is_empty() || groups.iter().any(String::is_empty) {
             return Err(settings.error("rfm.groups", "must name at least one group, none of them empty"));
+        }
+        if groups.iter().enumerate().any(|(place, group)| groups[..place].contains(group)) {
+            return Err(settings.error("rfm.groups", "must not name a group twice"));
         }
         Ok(Self {
             as_of: as_of(settings, run_date)?,
@@ -320,6 +328,10 @@ impl Rules {
         if predicate.is_some() {
             check_syntax(settings, "rules.where")?;
         }
+        let top_by = required(settings.text("rules.top_by"), "rules.top_by")?;
+        if !tables::table("association_rules").is_some_and(|rules| rules.has_column(&top_by)) {
+            return Err(settings.error("rules.top_by", "is no measure of association_rules"));
+        }
         let adjust = one_of(settings, "rules.adjust", &["none", "bonferroni", "holm", "bh"])?;
         Ok(Self {
             target,
@@ -333,7 +345,7 @@ impl Rules {
             predicate,
             drop_redundant: one_of(settings, "rules.redundant", &["keep", "drop"])? == "drop",
             top: usize_in(settings, "rules.top", 0)?,
-            top_by: required(settings.text("rules.top_by"), "rules.top_by")?,
+            top_by,
             adjust: (adjust != "none").then_some(adjust),
             algorithm,
             min_support,

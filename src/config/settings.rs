@@ -207,7 +207,8 @@ fn unknown_or_mistyped(name: &str, value: &Value, origin: &Origin) -> Error {
     } else if keys::is_table(name) {
         Error::config(format!("{name} is a table of keys, not {value}"))
     } else {
-        let hint = keys::nearest(name).map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        let near = if value.is_table() { keys::nearest_table(name) } else { keys::nearest(name) };
+        let hint = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
         Error::config(format!("there is no key {name}{hint}"))
     };
     error.with("file", origin).with("key", name).with("value", value)

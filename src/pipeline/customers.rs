@@ -128,12 +128,21 @@ async fn score_as_of(steps: &mut Steps<'_>, rfm: &Rfm, run_date: NaiveDate, day:
 
     let customers = steps.rows("customer").await?;
     steps.view("valued_customer").await?;
-    steps.rows("customer_range").await?;
+    steps.rows("customer_range").await.map_err(too_large)?;
     steps.view("binned_customer").await?;
     steps.view("weighted_customer").await?;
     steps.rows("loyalty_range").await?;
     steps.view("scored_customer").await?;
     Ok(customers)
+}
+
+/// Money so large that its quantiles are out of reach.
+fn too_large(error: Error) -> Error {
+    if error.to_string().contains("a value is too large") {
+        let message = "monetary is too large for its quantiles: customers have amounts near the most that decimal(38,4) holds";
+        return Error::new(ErrorKind::Value, message).with("column", "monetary");
+    }
+    error
 }
 
 /// The day whose state the run date's is compared with.

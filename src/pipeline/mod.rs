@@ -12,7 +12,7 @@ use datafusion::prelude::DataFrame;
 use datafusion::scalar::ScalarValue;
 
 use crate::config::{Config, Items};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, in_a_line};
 use crate::group::Group;
 use crate::segments::SegmentMap;
 use crate::source::{self, Hierarchy};
@@ -196,8 +196,11 @@ async fn invalid_lines(steps: &mut Steps<'_>, lines: i64) -> Result<Error> {
         let counts = batch.column(1).as_primitive::<Int64Type>();
         for row in 0..batch.num_rows() {
             let (name, example) = (names.as_string::<i32>().value(row), examples.as_string::<i32>());
-            let example =
-                example.iter().nth(row).flatten().map_or("missing".to_owned(), |value| format!("'{value}'"));
+            let example = example
+                .iter()
+                .nth(row)
+                .flatten()
+                .map_or("missing".to_owned(), |value| format!("'{}'", in_a_line(value)));
             columns.push(format!("{name}: {} lines, such as {example}", counts.value(row)));
         }
     }

@@ -48,7 +48,7 @@ impl Place {
             let objects = commit.tables.get(table.name);
             let schema = table.led_by(objects.map_or(&[], |objects| &objects.groups));
             let replacement = Replacement {
-                log: self.delta_log(table)?,
+                log: self.delta_log(table),
                 schema: delta_schema(&schema),
                 run_date: self.run_date.to_string(),
                 generation: commit.generation,
@@ -72,12 +72,12 @@ impl Place {
         Ok(self.store.list(Some(&log)).try_next().await?.is_some())
     }
 
-    fn delta_log(&self, table: &Table) -> Result<LogStoreRef> {
+    fn delta_log(&self, table: &Table) -> LogStoreRef {
         let path = self.path_of(table.name);
         let mut url = self.location.object_url(&path);
         url.set_path(&format!("/{}/", url.path().trim_matches('/')));
         let prefixed: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(Arc::clone(&self.store), path));
-        Ok(default_logstore(prefixed, Arc::clone(&self.store), &url, &StorageConfig::default()))
+        default_logstore(prefixed, Arc::clone(&self.store), &url, &StorageConfig::default())
     }
 }
 

@@ -35,6 +35,7 @@ impl Place {
         if location.glob.is_some() {
             return Err(Error::config("the output is a folder, not a glob").with("key", "output.location"));
         }
+        refuse_what_is_no_folder(&location)?;
         Self::new(store::open(&location).await?, location, run_date)
     }
 
@@ -111,7 +112,7 @@ impl Place {
 
     /// The output's folder, where it is on a local disk.
     pub(super) fn local_folder(&self) -> Option<PathBuf> {
-        (self.location.url.scheme() == "file").then(|| self.location.url.to_file_path().ok()).flatten()
+        self.location.local_path()
     }
 
     pub(super) fn runs(&self) -> Path {
@@ -171,6 +172,22 @@ impl Place {
         serde_json::from_slice(&bytes).map(Some).map_err(|error| {
             Error::new(ErrorKind::Damaged, "a manifest is damaged").with("object", path).caused_by(error)
         })
+    }
+}
+
+/// On a local disk: what stands of the output's path, and where its records go, must be folders.
+fn refuse_what_is_no_folder(location: &Location) -> Result<()> {
+    let Some(output) = location.local_path() else { return Ok(()) };
+    // without the last slash, which would follow a link
+    let output: PathBuf = output.components().collect();
+    let standing = output.ancestors().find(|path| path.symlink_metadata().is_ok());
+    let records = Some(output.join("_runs")).filter(|path| path.symlink_metadata().is_ok());
+    let standing = standing.into_iter().map(std::path::Path::to_owned);
+    match standing.chain(records).find(|path| !path.is_dir()) {
+        None => Ok(()),
+        Some(path) => Err(Error::config("the output is to be a folder, and something there is none")
+            .with("path", path.display())
+            .with("key", "output.location")),
     }
 }
 

@@ -40,6 +40,21 @@ impl Cast {
     }
 }
 
+/// The first of January of the year 1 and the last of December of 9999, but for a day, as days since 1970.
+const FIRST_DAY: i64 = -719_162;
+const LAST_DAY: i64 = 2_932_895;
+
+/// How many of a unit a day has.
+fn a_day_in(unit: TimeUnit) -> i64 {
+    const SECONDS: i64 = 24 * 60 * 60;
+    match unit {
+        TimeUnit::Second => SECONDS,
+        TimeUnit::Millisecond => SECONDS * 1_000,
+        TimeUnit::Microsecond => SECONDS * 1_000_000,
+        TimeUnit::Nanosecond => SECONDS * 1_000_000_000,
+    }
+}
+
 fn is_text(data_type: &DataType) -> bool {
     match data_type {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
@@ -96,15 +111,30 @@ pub fn id(given: &Expr, from: &DataType) -> Result<Cast> {
 pub fn time(given: &Expr, from: &DataType, timezone: &str) -> Result<Cast> {
     let zoned = DataType::Timestamp(TimeUnit::Microsecond, Some(timezone.into()));
     let local = |expr: Expr| cast(to_local_time(vec![expr]), TIME);
+    // casts of what is out of range wrap round, or fail for all lines
+    let within = |value: Expr, a_day: i64| {
+        let number = cast(given.clone(), DataType::Int64);
+        let in_range = number.between(lit(FIRST_DAY * a_day), lit((LAST_DAY + 1) * a_day - 1));
+        Ok::<_, Error>(Cast::attempt(given, when(in_range, value).otherwise(null(&TIME)?)?))
+    };
     match from {
-        DataType::Null | DataType::Date32 => Ok(Cast::total(given, cast(given.clone(), TIME))),
-        DataType::Timestamp(TimeUnit::Microsecond | TimeUnit::Nanosecond, None) => {
+        DataType::Null | DataType::Timestamp(TimeUnit::Nanosecond, None) => {
             Ok(Cast::total(given, cast(given.clone(), TIME)))
         }
-        DataType::Date64 | DataType::Timestamp(_, None) => {
-            Ok(Cast::attempt(given, try_cast(given.clone(), TIME)))
+        DataType::Timestamp(TimeUnit::Microsecond, None) => {
+            let before =
+                ScalarValue::TimestampMicrosecond(Some(FIRST_DAY * a_day_in(TimeUnit::Microsecond)), None);
+            let fails = Some(given.clone().lt(lit(before)));
+            Ok(Cast { fails, ..Cast::total(given, cast(given.clone(), TIME)) })
         }
-        DataType::Timestamp(_, Some(_)) => Ok(Cast::attempt(given, local(try_cast(given.clone(), zoned)))),
+        DataType::Date32 => within(try_cast(given.clone(), TIME), 1),
+        DataType::Date64 => within(try_cast(given.clone(), TIME), a_day_in(TimeUnit::Millisecond)),
+        DataType::Timestamp(unit, None) => within(try_cast(given.clone(), TIME), a_day_in(*unit)),
+        DataType::Timestamp(TimeUnit::Nanosecond, Some(_)) => {
+            Ok(Cast::attempt(given, local(try_cast(given.clone(), zoned))))
+        }
+        // a zone moves a moment by less than a day
+        DataType::Timestamp(unit, Some(_)) => within(local(try_cast(given.clone(), zoned)), a_day_in(*unit)),
         text if is_text(text) => {
             let text = present_text(given);
             let is_zoned = regexp_like(

@@ -35,7 +35,7 @@ impl ListedFiles {
     /// A table over files of one format and schema, below a folder whose `name=value` folders are columns.
     ///
     /// # Errors
-    /// When a file does not lie in a folder for each partition, or the columns are ambiguous.
+    /// When two columns have the same name.
     pub fn try_new(
         store: ObjectStoreUrl,
         format: Arc<dyn FileFormat>,
@@ -57,10 +57,10 @@ impl ListedFiles {
             .iter()
             .map(|file| {
                 let mut partitioned = PartitionedFile::from(file.clone());
-                partitioned.partition_values = partition_values(base, partitions, file)?;
-                Ok(partitioned)
+                partitioned.partition_values = partition_values(base, partitions, file);
+                partitioned
             })
-            .collect::<Result<_>>()?;
+            .collect();
         Ok(Self {
             store,
             format,
@@ -78,19 +78,13 @@ pub fn folders(base: &Path, file: &ObjectMeta) -> Vec<(String, String)> {
     folders.iter().filter_map(|folder| pair(folder.as_ref())).collect()
 }
 
-fn partition_values(base: &Path, partitions: &[String], file: &ObjectMeta) -> Result<Vec<ScalarValue>> {
+/// A file's values of the partition columns, each of which it lies in a folder of.
+fn partition_values(base: &Path, partitions: &[String], file: &ObjectMeta) -> Vec<ScalarValue> {
     let folders = folders(base, file);
     let value = |name: &String| {
         let found = folders.iter().find(|(folder, _)| folder == name).map(|(_, value)| value);
-        found.map(|value| ScalarValue::Utf8((value != NO_VALUE).then(|| value.clone()))).ok_or_else(|| {
-            let message = format!(
-                "a file lies outside the partitions by {}; name the right ones with a glob",
-                partitions.join(", ")
-            );
-            Error::new(ErrorKind::Schema, message)
-                .with("file", &file.location)
-                .with("key", "input.partitions")
-        })
+        let value = found.filter(|value| *value != NO_VALUE);
+        ScalarValue::Utf8(value.cloned())
     };
     partitions.iter().map(value).collect()
 }

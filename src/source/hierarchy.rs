@@ -30,7 +30,9 @@ impl Hierarchy {
     pub async fn load(context: &SessionContext, categories: Option<&Categories>) -> Result<Self> {
         let Some(categories) = categories else { return Ok(Self::default()) };
         let at = |error: Error| error.with("table", &categories.location);
-        let source = Source::open_table(context, &categories.location).await?;
+        let source = Source::open_table(context, &categories.location)
+            .await
+            .map_err(|error| error.with("key", "rules.hierarchy.location"))?;
         let parents = read(&source, categories).await.map_err(at)?;
         let ancestors = closure(&parents).map_err(at)?;
         Ok(Self { files: source.files, ancestors, drop_items: categories.drop_items })

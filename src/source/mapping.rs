@@ -4,17 +4,18 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DataFusionError};
 use datafusion::functions::expr_fn::coalesce;
-use datafusion::logical_expr::{Expr, ExprSchemable, lit, when};
+use datafusion::logical_expr::{Expr, ExprSchemable, Volatility, cast as cast_to, lit, try_cast, when};
 use datafusion::prelude::DataFrame;
 use datafusion::scalar::ScalarValue;
 
 use super::cast::{self, Cast, ID};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, in_a_line};
 
 /// A column of ours that some lines may have no valid value for.
 pub struct Failing {
     pub column: &'static str,
-    pub given: Expr,
+    /// What is given, as text.
+    pub example: Expr,
     when: Expr,
 }
 
@@ -68,9 +69,15 @@ impl<'a> Mapping<'a> {
         required: bool,
     ) -> Result<Expr> {
         let Cast { value, fails, missing } = cast.map_err(|error| self.mapped(error, column))?;
-        let when = if required { Some(missing.unwrap_or(value.clone().is_null())) } else { fails };
+        let when = match (required, missing, fails) {
+            (true, Some(missing), Some(fails)) => Some(missing.or(fails)),
+            (true, Some(missing), None) => Some(missing),
+            (true, None, _) => Some(value.clone().is_null()),
+            (false, _, fails) => fails,
+        };
         if let Some(when) = when {
-            self.failing.push(Failing { column, given, when });
+            let example = example_of(given, self.lines.schema())?;
+            self.failing.push(Failing { column, example, when });
         }
         Ok(value)
     }
@@ -144,21 +151,39 @@ impl<'a> Mapping<'a> {
         expr.apply(|part| {
             unusable = match part {
                 Expr::AggregateFunction(_) | Expr::WindowFunction(_) => Some("an aggregate"),
-                Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) => Some("a subquery"),
+                Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_) => {
+                    Some("a subquery")
+                }
+                Expr::ScalarFunction(call) if call.func.signature().volatility != Volatility::Immutable => {
+                    Some("one whose value may change")
+                }
                 Expr::Unnest(_) => Some("several"),
                 Expr::Placeholder(_) => Some("a parameter"),
                 _ => return Ok(TreeNodeRecursion::Continue),
             };
             Ok(TreeNodeRecursion::Stop)
         })?;
-        match unusable {
-            Some(what) => Err(wrong(format!("{key} must be an expression over one line, not {what}"))),
-            None => Ok(expr),
+        if let Some(what) = unusable {
+            return Err(wrong(format!("{key} must be an expression over one line, not {what}")));
+        }
+        // what no line could be computed with, such as a pattern that is none, is found now
+        let planned = self.lines.clone().select([expr.clone()]).and_then(DataFrame::into_optimized_plan);
+        match planned {
+            Ok(_) => Ok(expr),
+            Err(error) => {
+                let cause = error.find_root().strip_backtrace();
+                Err(wrong(format!("{key} cannot be evaluated")).caused_by(cause))
+            }
         }
     }
 
     pub fn missing(&self, column: &str, needed_by: &str) -> Error {
-        let hint = if needed_by == "rfm" { " or leave rfm out with --select rules" } else { "" };
+        let one_column = self.raw.fields().len() == 1 && self.names().contains([';', '\t', '|', ',']);
+        let hint = match (one_column, needed_by) {
+            (true, _) => " (or is input.csv.delimiter another?)",
+            (false, "rfm") => " or leave rfm out with --select rules",
+            (false, _) => "",
+        };
         let key = column.split(' ').next().unwrap_or(column);
         Error::new(
             ErrorKind::Schema,
@@ -179,8 +204,24 @@ impl<'a> Mapping<'a> {
     }
 
     fn names(&self) -> String {
-        self.raw.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ")
+        let names =
+            self.raw.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ");
+        in_a_line(&names)
     }
+}
+
+/// A value as text, whatever it is.
+fn example_of(given: Expr, schema: &DFSchema) -> Result<Expr> {
+    Ok(match given.get_type(schema)? {
+        DataType::Date32 | DataType::Date64 | DataType::Timestamp(_, _) => {
+            // one that is out of range has no text of its own
+            try_cast(cast_to(given, DataType::Int64), DataType::Utf8)
+        }
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
+            when(given.is_not_null(), lit("bytes that are no UTF-8")).otherwise(null(&DataType::Utf8)?)?
+        }
+        _ => try_cast(given, DataType::Utf8),
+    })
 }
 
 /// A null of a type.

@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::datasource::file_format::FileFormat;
-use datafusion::datasource::file_format::csv::CsvFormat;
-use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
-use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::object_store::path::Path;
 use datafusion::object_store::{self, ObjectMeta, ObjectStore, ObjectStoreExt};
 use datafusion::prelude::{DataFrame, SessionContext};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use url::Position;
 
 use crate::config::{Columns, Format, Input};
@@ -23,6 +20,7 @@ mod files;
 mod hierarchy;
 mod mapping;
 mod order_line;
+mod schema;
 
 use files::ListedFiles;
 
@@ -38,6 +36,8 @@ const HIDDEN: [char; 2] = ['_', '.'];
 pub struct Source {
     pub files: Vec<ObjectMeta>,
     pub lines: DataFrame,
+    location: Location,
+    format: Format,
 }
 
 impl Source {
@@ -59,7 +59,27 @@ impl Source {
             tracing::warn!(files = others.len(), first = %other.location, "files with another ending are not read");
         }
         let lines = table(context, &store, &location, &files, format, input).await.map_err(at)?;
-        Ok(Self { files, lines })
+        Ok(Self { files, lines, location, format })
+    }
+
+    /// The first file that cannot be read to its end, if any: for an error that does not tell which.
+    pub async fn unreadable_file(&self, context: &SessionContext, input: &Input) -> Option<String> {
+        let store = context.runtime_env().object_store_registry.get_store(&self.location.url).ok()?;
+        for file in &self.files {
+            let alone = std::slice::from_ref(file);
+            let is_readable = async {
+                let lines = table(context, &store, &self.location, alone, self.format, input).await?;
+                let mut batches = lines.execute_stream().await?;
+                while let Some(batch) = batches.next().await {
+                    batch?;
+                }
+                Ok::<_, Error>(())
+            };
+            if is_readable.await.is_err() {
+                return Some(self.location.name_of(&file.location));
+            }
+        }
+        None
     }
 
     /// A table beside the input, such as one of categories.
@@ -149,23 +169,21 @@ async fn table(
     input: &Input,
 ) -> Result<DataFrame> {
     let base = path_of(location)?;
-    let partitions = match &input.partitions {
-        Some(names) => names.clone(),
-        None => files::folders(&base, &files[0]).into_iter().map(|(name, _)| name).collect(),
-    };
+    let partitions = partitions(&base, location, files, input)?;
     if let Some(empty) = files.iter().find(|file| file.size == 0) {
-        return Err(Error::new(ErrorKind::Input, "a file is empty").with("file", &empty.location));
+        return Err(
+            Error::new(ErrorKind::Input, "a file is empty").with("file", location.name_of(&empty.location))
+        );
     }
     let state = context.state();
     let (file_format, schema): (Arc<dyn FileFormat>, _) = match format {
         Format::Parquet => {
-            let parquet = ParquetFormat::default();
-            let schema = parquet.infer_schema(&state, store, files).await?;
-            (Arc::new(parquet), schema)
+            let schema = schema::of_parquet(&state, store, location, files).await?;
+            (Arc::new(schema::parquet_format()), schema)
         }
         Format::Csv => {
-            let csv = csv_format(files, input)?;
-            let schema = csv_schema(context, store, files, &csv).await?;
+            let csv = schema::csv_format(files, input)?;
+            let schema = schema::of_csv(&state, store, location, files, &csv).await?;
             (Arc::new(csv), schema)
         }
     };
@@ -174,57 +192,31 @@ async fn table(
     Ok(context.read_table(Arc::new(listed))?)
 }
 
-fn csv_format(files: &[ObjectMeta], input: &Input) -> Result<CsvFormat> {
-    let compressed = |file: &&ObjectMeta| file.location.extension() == Some("gz");
-    let compression = match files.iter().filter(compressed).count() {
-        0 => FileCompressionType::UNCOMPRESSED,
-        all if all == files.len() => FileCompressionType::GZIP,
-        _ => {
-            return Err(Error::config(
-                "some of the CSV files are compressed and some are not; read them apart with a glob",
-            ));
-        }
+/// The partition columns: those that are configured, which every file must lie in folders of; else those of the first file, which all
+/// others must share.
+fn partitions(base: &Path, location: &Location, files: &[ObjectMeta], input: &Input) -> Result<Vec<String>> {
+    let names = |file: &ObjectMeta| -> Vec<String> {
+        files::folders(base, file).into_iter().map(|(name, _)| name).collect()
     };
-    Ok(CsvFormat::default()
-        .with_has_header(input.csv_header)
-        .with_delimiter(input.csv_delimiter)
-        // a file is not divided, since a line break may stand in a quoted value
-        .with_newlines_in_values(true)
-        .with_schema_infer_max_rec(1)
-        .with_file_compression_type(compression))
-}
-
-/// The columns of CSV files, all of them strings, so that "00123" stays; each file must have the same, since they are
-/// told apart by their place.
-async fn csv_schema(
-    context: &SessionContext,
-    store: &Arc<dyn ObjectStore>,
-    files: &[ObjectMeta],
-    csv: &CsvFormat,
-) -> Result<SchemaRef> {
-    let mut first: Option<SchemaRef> = None;
-    for file in files {
-        let at = |error: Error| error.with("file", &file.location);
-        let found = csv.infer_schema(&context.state(), store, std::slice::from_ref(file)).await;
-        let found = found.map_err(|error| at(error.into()))?;
-        let found = files::as_strings(&found);
-        match &first {
-            None => first = Some(found),
-            Some(first) if *first == found => {}
-            Some(first) => {
-                let names = |schema: &SchemaRef| {
-                    schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ")
-                };
-                let message =
-                    format!("a CSV file has the columns {}, the first file {}", names(&found), names(first));
-                return Err(at(Error::new(ErrorKind::Schema, message)));
-            }
+    let partitions = input.partitions.clone().unwrap_or_else(|| names(&files[0]));
+    let fits = |found: &[String]| match &input.partitions {
+        Some(configured) => configured.iter().all(|name| found.contains(name)),
+        None => partitions == found,
+    };
+    match files.iter().find(|file| !fits(&names(file))) {
+        None => Ok(partitions),
+        Some(outside) => {
+            let by = if partitions.is_empty() { "nothing".to_owned() } else { partitions.join(", ") };
+            let message =
+                format!("a file lies outside the partitions by {by}; name the right ones with a glob");
+            Err(Error::new(ErrorKind::Schema, message)
+                .with("file", location.name_of(&outside.location))
+                .with("key", "input.partitions"))
         }
     }
-    first.ok_or_else(|| Error::internal("a schema is asked of no files"))
 }
 
-fn path_of(location: &Location) -> Result<object_store::path::Path> {
-    object_store::path::Path::from_url_path(location.url.path())
+fn path_of(location: &Location) -> Result<Path> {
+    Path::from_url_path(location.url.path())
         .map_err(|error| Error::new(ErrorKind::Input, "not a valid path").caused_by(error))
 }

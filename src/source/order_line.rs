@@ -43,9 +43,7 @@ pub fn order_line(source: &Source, config: &Config) -> Result<DataFrame> {
         ident(COPIES).alias("copies"),
         passes_filter.alias("passes_filter"),
         mapping.first_failing(|failing| lit(failing.column))?.alias("invalid_column"),
-        mapping
-            .first_failing(|failing| try_cast(failing.given.clone(), DataType::Utf8))?
-            .alias("invalid_value"),
+        mapping.first_failing(|failing| failing.example.clone())?.alias("invalid_value"),
     ]);
     let typed = lines.clone().select(columns)?;
     // what a predicate may name

@@ -1,0 +1,204 @@
+//! The schema of the input, file by file, so that a file that does not fit is named.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::catalog::Session;
+use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::file_format::csv::CsvFormat;
+use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
+use datafusion::object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+
+use super::files;
+use crate::config::Input;
+use crate::error::{Error, ErrorKind, Result};
+use crate::location::Location;
+
+/// Files whose schemas are read side by side.
+const AT_A_TIME: usize = 32;
+
+/// Parquet with Spark's old times of 96 bits in microseconds, whose range holds every date; nanoseconds end in 2262.
+pub fn parquet_format() -> ParquetFormat {
+    let mut options = datafusion::config::TableParquetOptions::default();
+    options.global.coerce_int96 = Some("us".to_owned());
+    ParquetFormat::default().with_options(options)
+}
+
+/// The columns of all files. A column may be missing from some, and has the same type in the others.
+///
+/// # Errors
+/// When a file cannot be read, has a column twice, or one of another type than a file before.
+pub async fn of_parquet(
+    state: &dyn Session,
+    store: &Arc<dyn ObjectStore>,
+    location: &Location,
+    files: &[ObjectMeta],
+) -> Result<SchemaRef> {
+    let format = parquet_format();
+    let read = |file| {
+        let format = &format;
+        async move {
+            let inferred = async {
+                // of columns of the same name the schema has one
+                let footer = DFParquetMetadata::new(store.as_ref(), file)
+                    .with_file_metadata_cache(Some(
+                        state.runtime_env().cache_manager.get_file_metadata_cache(),
+                    ))
+                    .fetch_metadata()
+                    .await?;
+                let columns = footer.file_metadata().schema_descr().root_schema().get_fields();
+                refuse_twice(columns.iter().map(|column| column.name()))?;
+                Ok(format.infer_schema(state, store, std::slice::from_ref(file)).await?)
+            };
+            // a footer that lies about its length makes the reader panic
+            let inferred = AssertUnwindSafe(inferred).catch_unwind().await;
+            let schema = inferred.unwrap_or_else(|_| Err(Error::corrupt_parquet()));
+            let schema = schema.map_err(|error| error.with("file", location.name_of(&file.location)))?;
+            Ok::<_, Error>((file, schema))
+        }
+    };
+    let schemas: Vec<(&ObjectMeta, SchemaRef)> =
+        stream::iter(files).map(read).buffered(AT_A_TIME).try_collect().await?;
+    let mut merged: Vec<Schema> = Vec::new();
+    let Some(((first, first_schema), others)) = schemas.split_first() else {
+        return Err(Error::internal("a schema is asked of no files"));
+    };
+    merged.push(first_schema.as_ref().clone());
+    let mut known: std::collections::BTreeMap<&str, (&DataType, &ObjectMeta)> = first_schema
+        .fields()
+        .iter()
+        .map(|field| (field.name().as_str(), (field.data_type(), *first)))
+        .collect();
+    for (file, schema) in others {
+        if schema == first_schema {
+            continue;
+        }
+        for field in schema.fields() {
+            let (expected, from) = *known.entry(field.name()).or_insert((field.data_type(), file));
+            let differs = expected != field.data_type();
+            if differs && *expected != DataType::Null && *field.data_type() != DataType::Null {
+                return Err(Error::new(
+                    ErrorKind::Schema,
+                    format!(
+                        "a column has the type {expected} in {} and {} in another file; read them apart with a glob, or \
+                         write them with one type",
+                        location.name_of(&from.location),
+                        field.data_type()
+                    ),
+                )
+                .with("column", field.name())
+                .with("file", location.name_of(&file.location)));
+            }
+        }
+        merged.push(schema.as_ref().clone());
+    }
+    Ok(Arc::new(Schema::try_merge(merged)?))
+}
+
+fn refuse_twice<'a>(names: impl Iterator<Item = &'a str>) -> Result<()> {
+    let mut seen = std::collections::BTreeSet::new();
+    match names.into_iter().find(|name| !seen.insert(*name)) {
+        Some(twice) => {
+            Err(Error::new(ErrorKind::Schema, "two columns have the same name").with("column", twice))
+        }
+        None => Ok(()),
+    }
+}
+
+/// How the CSV files are written.
+///
+/// # Errors
+/// When some are compressed and some are not.
+pub fn csv_format(files: &[ObjectMeta], input: &Input) -> Result<CsvFormat> {
+    let compressed = |file: &&ObjectMeta| file.location.extension() == Some("gz");
+    let compression = match files.iter().filter(compressed).count() {
+        0 => FileCompressionType::UNCOMPRESSED,
+        all if all == files.len() => FileCompressionType::GZIP,
+        _ => {
+            return Err(Error::config(
+                "some of the CSV files are compressed and some are not; read them apart with a glob",
+            ));
+        }
+    };
+    Ok(CsvFormat::default()
+        .with_has_header(input.csv_header)
+        .with_delimiter(input.csv_delimiter)
+        // a file is not divided, since a line break may stand in a quoted value
+        .with_newlines_in_values(true)
+        .with_schema_infer_max_rec(1)
+        .with_file_compression_type(compression))
+}
+
+/// The columns of CSV files, all of them strings, so that "00123" stays; each file must have the same, since they are
+/// told apart by their place.
+///
+/// # Errors
+/// When a file cannot be read, is empty, has a column twice, or other columns than the first.
+pub async fn of_csv(
+    state: &dyn Session,
+    store: &Arc<dyn ObjectStore>,
+    location: &Location,
+    files: &[ObjectMeta],
+    csv: &CsvFormat,
+) -> Result<SchemaRef> {
+    let mut first: Option<SchemaRef> = None;
+    for file in files {
+        let at = |error: Error| error.with("file", location.name_of(&file.location));
+        let found = one_csv(state, store, file, csv).await.map_err(at)?;
+        match &first {
+            None => first = Some(found),
+            Some(first) if *first == found => {}
+            Some(first) => {
+                let message =
+                    format!("a CSV file has the columns {}, the first file {}", names(&found), names(first));
+                return Err(at(Error::new(ErrorKind::Schema, message)));
+            }
+        }
+    }
+    first.ok_or_else(|| Error::internal("a schema is asked of no files"))
+}
+
+async fn one_csv(
+    state: &dyn Session,
+    store: &Arc<dyn ObjectStore>,
+    file: &ObjectMeta,
+    csv: &CsvFormat,
+) -> Result<SchemaRef> {
+    if csv.has_header().unwrap_or(true)
+        && csv.options().compression == FileCompressionType::UNCOMPRESSED.into()
+    {
+        let header = header(store.as_ref(), file, csv.delimiter()).await?;
+        let is_blank = |name: &&str| name.trim_matches(['\u{feff}', ' ', '\r', '\n', '\t']).is_empty();
+        if header.iter().all(|name| is_blank(&name)) {
+            return Err(Error::new(ErrorKind::Input, "a file is empty, or its first line is"));
+        }
+        refuse_twice(header.iter())?;
+    }
+    let found = csv.infer_schema(state, store, std::slice::from_ref(file)).await?;
+    Ok(files::as_strings(&found))
+}
+
+/// The first record of a CSV file, as far as the engine's own reading of the schema would not tell what is wrong with it.
+async fn header(store: &dyn ObjectStore, file: &ObjectMeta, delimiter: u8) -> Result<csv::StringRecord> {
+    const LONGEST_HEADER: u64 = 1 << 20;
+    let start = store.get_range(&file.location, 0..file.size.min(LONGEST_HEADER)).await?;
+    let text = String::from_utf8_lossy(&start);
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .delimiter(delimiter)
+        .from_reader(text.trim_start_matches('\u{feff}').as_bytes());
+    let mut record = csv::StringRecord::new();
+    reader.read_record(&mut record).map_err(|error| {
+        Error::new(ErrorKind::Input, "the header of a CSV file cannot be read").caused_by(error)
+    })?;
+    Ok(record)
+}
+
+fn names(schema: &Schema) -> String {
+    schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ")
+}
