@@ -1,5 +1,6 @@
 //! The audits: queries over the staged tables that must return no row.
 
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::prelude::SessionContext;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -23,18 +24,21 @@ pub enum Scope {
 /// # Errors
 /// `Audit`, with the rows, for the first audit that returns any.
 pub async fn run(context: &SessionContext, parameters: &Parameters, scope: Scope) -> Result<usize> {
-    let mut audits = 0;
+    let mut running = Vec::new();
     for file in sql::files_of("audit") {
         let read = tables_of(context, file)?;
         let is_possible = read.iter().all(|table| context.table_exist(table.name).unwrap_or(false));
         let is_grouped = read.iter().any(|table| table.is_grouped());
-        if !is_possible || is_grouped != (scope == Scope::Grouped) {
-            continue;
+        if is_possible && is_grouped == (scope == Scope::Grouped) {
+            let frame = sql::bind(context, file, parameters).await?.frame.limit(0, Some(ROWS_SHOWN))?;
+            // side by side; the first in their order that fails is told
+            running.push((file, SpawnedTask::spawn(frame.collect())));
         }
-        audits += 1;
-        let frame = sql::bind(context, file, parameters).await?.frame;
-        let offending =
-            frame.limit(0, Some(ROWS_SHOWN))?.collect().await.map_err(|error| file.blame(error))?;
+    }
+    let audits = running.len();
+    for (file, audit) in running {
+        let ended = audit.await.map_err(|error| Error::internal("an audit broke off").caused_by(error))?;
+        let offending = ended.map_err(|error| file.blame(error))?;
         if offending.iter().any(|rows| rows.num_rows() > 0) {
             let rows = datafusion::arrow::util::pretty::pretty_format_batches(&offending)?;
             return Err(Error::new(

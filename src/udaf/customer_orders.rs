@@ -11,7 +11,7 @@ use datafusion::arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Field, FieldRef, Fields, Int64Type, TimeUnit,
     TimestampMicrosecondType,
 };
-use datafusion::common::{Result, exec_datafusion_err, plan_err};
+use datafusion::common::{DataFusionError, Result, exec_datafusion_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{
@@ -196,11 +196,23 @@ struct Totals {
     latest: Option<(u64, i64)>,
 }
 
+/// Lines that stand together, of one customer, order and time.
+#[derive(Debug)]
+struct Run {
+    group: usize,
+    order: Option<u64>,
+    time: Option<i64>,
+    lines: i64,
+    amount: i128,
+}
+
+fn too_much() -> DataFusionError {
+    exec_datafusion_err!("a customer's amounts add up to more than decimal(38,4) holds")
+}
+
 impl Totals {
     fn add_amount(&mut self, amount: i128) -> Result<()> {
-        self.monetary = self.monetary.checked_add(amount).ok_or_else(|| {
-            exec_datafusion_err!("a customer's amounts add up to more than decimal(38,4) holds")
-        })?;
+        self.monetary = self.monetary.checked_add(amount).ok_or_else(too_much)?;
         Ok(())
     }
 
@@ -234,13 +246,15 @@ impl OrdersAccumulator {
         self.totals.resize(groups, Totals::default());
     }
 
-    /// Adds one line of an order, when it has one, at a time, whose day `day_of` tells.
-    fn add(&mut self, group: usize, order: Option<u64>, time: Option<i64>, day_of: fn(i64) -> i32) {
+    /// Adds lines that stand together, of one order, when they have one, at one time, whose day `day_of` tells.
+    fn add(&mut self, run: &Run, day_of: fn(i64) -> i32) -> Result<()> {
+        let Run { group, order, time, lines, amount } = *run;
         let totals = &mut self.totals[group];
-        totals.lines += i64::from(order.is_some());
+        totals.add_amount(amount)?;
+        totals.lines += if order.is_some() { lines } else { 0 };
         let latest = order.zip(time);
         if latest.is_some() && totals.latest == latest {
-            return;
+            return Ok(());
         }
         totals.latest = latest.or(totals.latest);
         let day = time.map(day_of);
@@ -251,6 +265,7 @@ impl OrdersAccumulator {
         if let Some(day) = day {
             self.days.insert(group, day);
         }
+        Ok(())
     }
 
     /// Adds rows whose orders' numbers are told by row.
@@ -260,20 +275,49 @@ impl OrdersAccumulator {
         opt_filter: Option<&BooleanArray>,
         order_of: impl Fn(usize) -> Option<u64>,
         times: &ArrayRef,
-    ) {
-        let rows = group_indices.iter().enumerate().filter(|(row, _)| passes(opt_filter, *row));
+        amounts: &Decimal128Array,
+    ) -> Result<()> {
         if let Some(times) = times.as_primitive_opt::<TimestampMicrosecondType>() {
-            for (row, &group) in rows {
-                let time = times.is_valid(row).then(|| times.value(row));
-                self.add(group, order_of(row), time, day_of_timestamp);
-            }
+            let time_of = |row| times.is_valid(row).then(|| times.value(row));
+            self.add_runs(group_indices, opt_filter, order_of, time_of, amounts, day_of_timestamp)
         } else {
             let dates = times.as_primitive::<Date32Type>();
-            for (row, &group) in rows {
-                let day = dates.is_valid(row).then(|| i64::from(dates.value(row)));
-                self.add(group, order_of(row), day, |day| day as i32);
+            let day_of = |row| dates.is_valid(row).then(|| i64::from(dates.value(row)));
+            self.add_runs(group_indices, opt_filter, order_of, day_of, amounts, |day| day as i32)
+        }
+    }
+
+    /// Lines of an order often stand together: they are added as one, since it is looking up a customer that takes time.
+    fn add_runs(
+        &mut self,
+        group_indices: &[usize],
+        opt_filter: Option<&BooleanArray>,
+        order_of: impl Fn(usize) -> Option<u64>,
+        time_of: impl Fn(usize) -> Option<i64>,
+        amounts: &Decimal128Array,
+        day_of: fn(i64) -> i32,
+    ) -> Result<()> {
+        let mut run: Option<Run> = None;
+        for (row, &group) in group_indices.iter().enumerate() {
+            if !passes(opt_filter, row) {
+                continue;
+            }
+            let (order, time) = (order_of(row), time_of(row));
+            let amount = if amounts.is_valid(row) { amounts.value(row) } else { 0 };
+            match &mut run {
+                Some(run) if run.group == group && run.order == order && run.time == time => {
+                    run.lines += 1;
+                    run.amount = run.amount.checked_add(amount).ok_or_else(too_much)?;
+                }
+                _ => {
+                    if let Some(run) = &run {
+                        self.add(run, day_of)?;
+                    }
+                    run = Some(Run { group, order, time, lines: 1, amount });
+                }
             }
         }
+        run.map_or(Ok(()), |run| self.add(&run, day_of))
     }
 
     /// The totals of the groups to emit, then their sets of orders and of days.
@@ -319,11 +363,6 @@ impl GroupsAccumulator for OrdersAccumulator {
     ) -> Result<()> {
         self.grow(total_num_groups);
         let amounts = values[2].as_primitive::<Decimal128Type>();
-        for (row, &group) in group_indices.iter().enumerate() {
-            if amounts.is_valid(row) && passes(opt_filter, row) {
-                self.totals[group].add_amount(amounts.value(row))?;
-            }
-        }
         let times = &values[1];
         if let OrderIds::Strings(strings) = &mut self.ids {
             let ids = values[0].as_string_view();
@@ -332,13 +371,12 @@ impl GroupsAccumulator for OrdersAccumulator {
                 id.map(|id| strings.intern(id).map(u64::from)).transpose()
             };
             let numbers = ids.iter().enumerate().map(number).collect::<Result<Vec<_>>>()?;
-            self.add_rows(group_indices, opt_filter, |row| numbers[row], times);
+            self.add_rows(group_indices, opt_filter, |row| numbers[row], times, amounts)
         } else {
             let ids = values[0].as_primitive::<Int64Type>();
             let number = |row: usize| ids.is_valid(row).then(|| ids.value(row).cast_unsigned());
-            self.add_rows(group_indices, opt_filter, number, times);
+            self.add_rows(group_indices, opt_filter, number, times, amounts)
         }
-        Ok(())
     }
 
     fn merge_batch(
