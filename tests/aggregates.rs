@@ -14,16 +14,11 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Field, Float64Type, Int64Type, Schema, UInt32Type,
 };
-use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::logical_expr::{AggregateUDF, EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
 use datafusion::physical_expr::expressions::{col, lit};
-use datafusion::physical_plan::collect;
-use datafusion::physical_plan::display::DisplayableExecutionPlan;
-use datafusion::prelude::SessionContext;
 use datafusion::scalar::ScalarValue;
 use proptest::prelude::*;
-use regulars::config::{Arguments, Config};
 use regulars::udaf::{self, Candidates};
 
 fn aggregate(name: &str, arguments: &[ArrayRef]) -> AggregateFunctionExpr {
@@ -489,59 +484,4 @@ fn an_overflowing_sum_is_an_error() {
     ];
     let mut accumulator = aggregate("customer_orders", &arguments).create_accumulator().unwrap();
     assert!(accumulator.update_batch(&arguments).unwrap_err().to_string().contains("decimal(38,4)"));
-}
-
-/// A session with a small memory limit, over lines whose groups are so many that the engine skips partial aggregation
-/// after a while and spills the rest.
-async fn strained(memory_limit: &str) -> SessionContext {
-    let arguments = Arguments {
-        set: vec![format!("engine.memory_limit={memory_limit}"), "engine.target_partitions=4".to_owned()],
-        ..Arguments::default()
-    };
-    let context = regulars::session::embedded(&Config::load(&arguments).unwrap().engine).unwrap();
-    let lines = "CREATE VIEW line AS SELECT concat('customer ', i % 80000) AS customer_id, concat('order number ', i / 2) \
-                 AS order_id, CAST(CAST(i % 400 AS INT) AS DATE) AS day, CAST(i % 1000 AS DECIMAL(38, 4)) AS amount, \
-                 CAST(i % 50 AS INT UNSIGNED) AS item FROM (SELECT unnest(range(0, 240000)) AS i)";
-    let early = "SET datafusion.execution.skip_partial_aggregation_probe_rows_threshold = 1000";
-    for statement in [lines, early] {
-        context.sql(statement).await.unwrap().collect().await.unwrap();
-    }
-    context
-}
-
-/// A checksum over all groups, by our aggregates and by the engine's own.
-const CHECKSUMS: [&str; 2] = [
-    "SELECT count(*), sum(o['orders']), sum(o['active_days']), sum(o['monetary']), min(o['first_order_date']), \
-     max(o['last_order_date']), sum(items) FROM (SELECT customer_orders(order_id, day, amount) AS o, \
-     array_length(basket(item)) AS items FROM line GROUP BY customer_id)",
-    "SELECT count(*), sum(orders), sum(days), sum(money), min(first), max(last), sum(items) FROM (SELECT count(DISTINCT \
-     order_id) AS orders, count(DISTINCT day) AS days, sum(amount) AS money, min(day) AS first, max(day) AS last, \
-     count(DISTINCT item) AS items FROM line GROUP BY customer_id)",
-];
-
-#[tokio::test(flavor = "multi_thread")]
-async fn spilled_and_converted_state_merge_to_the_same() {
-    let mut sums = Vec::new();
-    for (sql, memory_limit, metric) in [
-        (CHECKSUMS[0], "40MiB", "spill_count"),
-        (CHECKSUMS[0], "4GiB", "skipped_aggregation_rows"),
-        (CHECKSUMS[1], "4GiB", "output_rows"),
-    ] {
-        let context = strained(memory_limit).await;
-        let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
-        let rows = collect(Arc::clone(&plan), context.task_ctx()).await.expect(memory_limit);
-        let table = pretty_format_batches(&rows).unwrap().to_string();
-        sums.push(table.lines().nth(3).unwrap().split_whitespace().collect::<Vec<_>>().join(" "));
-        let measured = DisplayableExecutionPlan::with_metrics(plan.as_ref()).indent(false).to_string();
-        assert!(reaches_one(&measured, metric), "no {metric} in {measured}");
-    }
-    assert_eq!(sums[0], sums[1]);
-    assert_eq!(sums[1], sums[2]);
-}
-
-/// Whether any operator of a plan measured more than nothing.
-fn reaches_one(measured: &str, metric: &str) -> bool {
-    let label = format!("{metric}=");
-    let values = measured.split(&label).skip(1);
-    values.filter_map(|rest| rest.chars().next()).any(|digit| ('1'..='9').contains(&digit))
 }

@@ -11,6 +11,7 @@ pub use crate::mining::MinSupport;
 
 pub mod keys;
 mod resolve;
+mod rfm;
 mod settings;
 
 pub use settings::{Origin, Settings};
