@@ -48,6 +48,8 @@ impl ErrorKind {
     }
 }
 
+const NOT_FOUND: &str = "not found";
+
 /// An error with its kind, a sentence, the places it concerns and what caused it.
 #[derive(Debug)]
 pub struct Error {
@@ -83,6 +85,12 @@ impl Error {
     #[must_use]
     pub fn names(&self, name: &str) -> bool {
         self.context.iter().any(|(named, _)| *named == name)
+    }
+
+    /// Whether an object is not there, which the store names itself.
+    #[must_use]
+    pub fn is_of_missing(&self) -> bool {
+        self.message == NOT_FOUND
     }
 
     /// Names a place the error concerns: a file, a key, a column.
@@ -269,7 +277,7 @@ fn store_error(error: &object_store::Error) -> Error {
         {
             NOT_PERMITTED
         }
-        object_store::Error::NotFound { .. } => (ErrorKind::Input, "not found"),
+        object_store::Error::NotFound { .. } => (ErrorKind::Input, NOT_FOUND),
         object_store::Error::Unauthenticated { .. } | object_store::Error::PermissionDenied { .. } => {
             NOT_PERMITTED
         }

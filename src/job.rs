@@ -194,7 +194,7 @@ async fn compute(
     let mut stage = attempt.stage(config.required_output()?.rows_per_part);
     let mut steps = Steps::new(&context, Mode::Run, progress, &mut stage);
     let groups = match pipeline::run(&mut steps, inputs, config).await {
-        Err(error) if error.kind() == ErrorKind::Input && !error.names("file") => {
+        Err(error) if error.kind() == ErrorKind::Input && !error.names("file") && !error.is_of_missing() => {
             // the engine does not tell which file it was
             let file = source.unreadable_file(&context, config.required_input()?).await;
             return Err(match file {

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
@@ -30,7 +31,7 @@ pub fn start(level: &str, format: LogFormat) -> Result<()> {
         LogFormat::Text => lines.with_filter(filter).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).with_filter(filter).boxed(),
     };
-    tracing_subscriber::registry().with(lines).with(Warnings).init();
+    tracing_subscriber::registry().with(lines).with(Warnings.with_filter(LevelFilter::WARN)).init();
     Ok(())
 }
 

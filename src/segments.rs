@@ -131,7 +131,7 @@ impl SegmentMap {
             None => {
                 let names: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
                 return Err(wrong(format!(
-                    "rfm.segments must be {}, a .toml file or a .parquet table",
+                    "rfm.segments must be {}, a .toml file, or a .parquet or .csv table",
                     names.join(", ")
                 )));
             }

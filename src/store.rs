@@ -41,14 +41,17 @@ struct Settings(Vec<(String, String)>);
 
 impl Settings {
     fn of(prefix: &str) -> Self {
-        let named = std::env::vars().filter(|(name, _)| name.starts_with(prefix));
+        // a variable that is no text is none of these
+        let texts = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let named = texts.filter(|(name, _)| name.starts_with(prefix));
         Self(named.map(|(name, value)| (name.to_ascii_lowercase(), value)).collect())
     }
 
     fn is_anonymous(&self) -> bool {
-        self.0
-            .iter()
-            .any(|(name, value)| name.ends_with("skip_signature") && value.eq_ignore_ascii_case("true"))
+        let is_true =
+            |value: &str| ["1", "true", "on", "yes", "y"].contains(&value.to_ascii_lowercase().as_str());
+        self.0.iter().any(|(name, value)| name.ends_with("skip_signature") && is_true(value))
     }
 
     /// A builder with those settings that it knows.

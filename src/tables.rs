@@ -232,7 +232,7 @@ pub static TABLES: &[Table] = &[
         selection: Some("rfm"),
         groups: Vec::new(),
         key: &["period_start"],
-        sizes: &["customers"],
+        sizes: &["customers", "new_customers", "returning_customers", "retained_customers"],
         columns: &[
             ("period_start", Date),
             ("customers", Count),

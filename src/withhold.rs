@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use datafusion::arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use datafusion::arrow::compute::filter_record_batch;
-use datafusion::arrow::datatypes::Int64Type;
+use datafusion::arrow::datatypes::{Decimal128Type, Int64Type};
 use datafusion::arrow::row::{OwnedRow, RowConverter, SortField};
 
 use crate::error::Result;
@@ -23,9 +23,13 @@ pub fn without_small_groups(batch: &RecordBatch, table: &Table, minimum: i64) ->
         .iter()
         .filter_map(|name| Some(batch.column_by_name(name)?.as_primitive::<Int64Type>()))
         .collect();
+    let revenue =
+        batch.column_by_name("revenue").and_then(|money| money.as_primitive_opt::<Decimal128Type>());
     let size_of = |row: usize| {
         let counted = sizes.iter().map(|sizes| sizes.value(row)).filter(|size| *size > 0);
-        counted.min().unwrap_or(0)
+        // money without customers is a refund's, of somebody
+        let is_of_somebody = revenue.is_some_and(|revenue| revenue.value(row) != 0);
+        counted.min().unwrap_or(i64::from(is_of_somebody))
     };
     let leading = leading_keys(batch, table)?;
     let mut by_leading: BTreeMap<Option<OwnedRow>, Vec<usize>> = BTreeMap::new();

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use chrono::Utc;
 
+use super::tell::SKIPPED;
 use crate::config::Config;
 use crate::error::Result;
 use crate::job::Report;
@@ -12,14 +13,13 @@ use crate::job::Report;
 type Metric<'a> = (&'a str, &'a str, Vec<(String, f64)>);
 
 /// All metrics of a run that ended, well or not.
-pub fn text(config: &Config, outcome: &Result<Report>) -> String {
+pub fn text(config: &Config, outcome: &Result<Report>, code: u8) -> String {
     let run_date = config.run_date.map_or_else(String::new, |date| date.to_string());
-    let code = outcome.as_ref().map_or_else(|error| error.kind().exit_code(), |_| 0);
     let mut metrics: Vec<Metric> = vec![
         (
             "regulars_run_success",
             "1 when the last run ended well, 0 when it failed",
-            one(f64::from(code == 0)),
+            one(f64::from(code == 0 || code == SKIPPED)),
         ),
         ("regulars_run_exit_code", "The exit code of the last run", one(f64::from(code))),
         (

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::{self, RunOptions, Running};
 use crate::{publish, query};
-use tell::Teller;
+use tell::{SKIPPED, Teller};
 
 mod demo;
 mod metrics;
@@ -40,11 +40,16 @@ async fn carry_out(command: Command, running: &Running, run_id: uuid::Uuid) -> R
             let teller = Teller::new(&told, &config, run_id);
             teller.began().await;
             let outcome = job::run(&config, options, progress::bar().as_mut(), running).await;
-            teller.ended(&outcome).await?;
+            let code = match &outcome {
+                Ok(_) => 0,
+                Err(error) if error.kind() == ErrorKind::Empty && skip_if_empty => SKIPPED,
+                Err(error) => error.kind().exit_code(),
+            };
+            teller.ended(&outcome, code).await?;
             let report = match outcome {
-                Err(error) if error.kind() == ErrorKind::Empty && skip_if_empty => {
+                Err(error) if code == SKIPPED => {
                     tracing::warn!(%error, "skipped");
-                    return Ok(99);
+                    return Ok(SKIPPED);
                 }
                 report => report?,
             };

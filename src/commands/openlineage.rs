@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{SecondsFormat, Utc};
 use serde_json::{Value, json};
-use url::Position;
+use url::{Position, Url};
 
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
@@ -90,7 +90,11 @@ fn fields(table: &str) -> Vec<Value> {
 /// # Errors
 /// When it is not taken within a few seconds.
 pub async fn send(target: &str, event: &Value) -> Result<()> {
-    let failed = |message: &str| Error::new(ErrorKind::External, message).with("openlineage", target);
+    // a path or query may hold a token
+    let named = Url::parse(target).map_or(target.to_owned(), |url| {
+        url.host_str().map_or(target.to_owned(), |host| format!("{}://{host}", url.scheme()))
+    });
+    let failed = |message: &str| Error::new(ErrorKind::External, message).with("openlineage", &named);
     if !target.starts_with("http://") && !target.starts_with("https://") {
         let path = target.strip_prefix("file://").unwrap_or(target);
         let file = std::fs::OpenOptions::new().create(true).append(true).open(path);

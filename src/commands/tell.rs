@@ -10,13 +10,16 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Report;
 
+/// The exit code of a run without lines that was to be skipped then.
+pub const SKIPPED: u8 = 99;
+
 /// Where to tell it.
 #[derive(Debug, Default, Args)]
 pub struct Told {
     /// Write the result as JSON to a file, too, such as Airflow's /airflow/xcom/return.json
     #[arg(long, value_name = "FILE")]
     xcom_file: Option<PathBuf>,
-    /// Write what the run took and made as metrics in Prometheus's text format, also when it fails
+    /// Write what the run took and made as metrics in Prometheus's text format, also when it fails (not when it is stopped or its configuration cannot be read)
     #[arg(long, value_name = "FILE")]
     metrics_file: Option<PathBuf>,
     /// Send OpenLineage events to an HTTP endpoint, or append them to a file
@@ -46,15 +49,16 @@ impl<'a> Teller<'a> {
     ///
     /// # Errors
     /// When the result file cannot be written, for whoever waits for it would wait in vain. What monitoring is not told is a warning.
-    pub async fn ended(&self, outcome: &Result<Report>) -> Result<()> {
+    pub async fn ended(&self, outcome: &Result<Report>, code: u8) -> Result<()> {
         if let Some(path) = &self.told.metrics_file {
-            let text = metrics::text(self.config, outcome);
+            let text = metrics::text(self.config, outcome, code);
             if let Err(error) = replace(path, &text) {
                 tracing::warn!(%error, "the metrics file could not be written");
             }
         }
         match outcome {
             Ok(report) => self.lineage("COMPLETE", Some(report), None).await,
+            Err(_) if code == SKIPPED => self.lineage("COMPLETE", None, None).await,
             Err(error) => self.lineage("FAIL", None, Some(error)).await,
         }
         if let (Some(path), Ok(report)) = (&self.told.xcom_file, outcome) {

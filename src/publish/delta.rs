@@ -34,6 +34,8 @@ struct Replacement<'a> {
     schema: Schema,
     run_date: String,
     generation: u64,
+    /// The newest generation that is committed.
+    latest: i64,
     parts: &'a [Part],
 }
 
@@ -44,6 +46,7 @@ impl Place {
     /// # Errors
     /// When a log cannot be read or written, or a table there has another type for a column of ours.
     pub(super) async fn commit_to_delta(&self, commit: &Commit) -> Result<()> {
+        let latest = self.generations().await?.last().copied().unwrap_or_default();
         for table in TABLES {
             let objects = commit.tables.get(table.name);
             let schema = table.led_by(objects.map_or(&[], |objects| &objects.groups));
@@ -52,6 +55,7 @@ impl Place {
                 schema: delta_schema(&schema),
                 run_date: self.run_date.to_string(),
                 generation: commit.generation,
+                latest: i64::try_from(latest).unwrap_or(i64::MAX),
                 parts: objects.map_or(&[], |objects| &objects.parts),
             };
             replacement.commit().await.map_err(|error| {
@@ -130,7 +134,13 @@ impl Replacement<'_> {
         let state = DeltaTableState::try_new(self.log.as_ref(), None).await?;
         let snapshot = state.snapshot();
         let seen = snapshot.transaction_version(self.log.as_ref(), self.application()).await?;
-        if seen.is_some_and(|seen| seen >= self.version()) {
+        if let Some(seen) = seen.filter(|seen| *seen >= self.version()) {
+            if seen > self.latest {
+                return Err(DeltaTableError::generic(format!(
+                    "it has seen generation {seen} of {}, and the newest commit is {}; were commits removed from _runs?",
+                    self.run_date, self.latest
+                )));
+            }
             return Ok(());
         }
         let wanted: BTreeSet<String> = self.parts.iter().map(path_in_table).collect();
@@ -149,9 +159,6 @@ impl Replacement<'_> {
         }
         let new = self.parts.iter().filter(|part| !standing.contains(&path_in_table(part)));
         actions.extend(new.map(|part| self.add(part)));
-        if actions.is_empty() {
-            return Ok(());
-        }
         let columns: StructType = (&self.schema).try_into_kernel()?;
         let have = state.schema();
         for column in columns.fields() {

@@ -17,13 +17,7 @@ impl Place {
     /// Removes generations beyond those to keep, and attempts that no kept commit names once they are old enough.
     pub(super) async fn collect_garbage(&self, keep_generations: usize, orphan_age: Duration) -> Result<()> {
         let generations = self.generations().await?;
-        let (dropped, kept) = generations.split_at(generations.len().saturating_sub(keep_generations));
-        let mut named = BTreeSet::new();
-        for generation in kept {
-            if let Some(commit) = self.read(&self.commit_path(*generation)).await? {
-                named.extend(commit.attempts().map(str::to_owned));
-            }
-        }
+        let dropped = &generations[..generations.len().saturating_sub(keep_generations)];
         let mut dropped_attempts = BTreeSet::new();
         for generation in dropped {
             crash_point("collecting");
@@ -32,6 +26,13 @@ impl Place {
                 dropped_attempts.extend(commit.attempts().map(str::to_owned));
             }
             delete(self.store.as_ref(), &path).await?;
+        }
+        // read again: a rollback may have committed what one of those dropped names
+        let mut named = BTreeSet::new();
+        for generation in self.generations().await? {
+            if let Some(commit) = self.read(&self.commit_path(generation)).await? {
+                named.extend(commit.attempts().map(str::to_owned));
+            }
         }
         let attempts = self.runs().join("attempts");
         let objects: Vec<_> = self.store.list(Some(&attempts)).try_collect().await?;

@@ -89,6 +89,12 @@ impl Place {
     /// Removes published parts of this date that a commit does not have; of Delta tables those that no kept generation has, for readers
     /// of older versions.
     pub(super) async fn remove_strays(&self, commit: &Commit) -> Result<()> {
+        // listed before the commits are read: what another run promotes meanwhile is named by then
+        let mut standing = Vec::new();
+        for table in crate::tables::TABLES {
+            let folder = self.path_of(&format!("{}/run_date={}", table.name, self.run_date));
+            standing.extend(self.store.list(Some(&folder)).try_collect::<Vec<_>>().await?);
+        }
         let paths = |commit: &Commit| -> Vec<Path> {
             let parts = commit.tables.values().flat_map(|table| &table.parts);
             parts.map(|part| self.path_of(&part.published)).collect()
@@ -100,12 +106,8 @@ impl Place {
                 named.extend(kept.iter().filter(|kept| kept.as_delta).flat_map(paths));
             }
         }
-        for table in crate::tables::TABLES {
-            let folder = self.path_of(&format!("{}/run_date={}", table.name, self.run_date));
-            let objects: Vec<_> = self.store.list(Some(&folder)).try_collect().await?;
-            for object in objects.iter().filter(|object| !named.contains(&object.location)) {
-                delete(self.store.as_ref(), &object.location).await?;
-            }
+        for object in standing.iter().filter(|object| !named.contains(&object.location)) {
+            delete(self.store.as_ref(), &object.location).await?;
         }
         Ok(())
     }

@@ -27,6 +27,12 @@ pub async fn rollback(config: &Config, generation: u64) -> Result<Commit> {
             format!("generation {generation} of {run_date} is not kept; there is: {}", kept.join(", "));
         return Err(Error::new(ErrorKind::Input, message).with("key", "output.keep_generations"));
     };
+    if !wanted.as_delta && place.has_delta_tables().await? {
+        let message = format!(
+            "generation {generation} of {run_date} is plain Parquet, and Delta tables stand in the output now"
+        );
+        return Err(Error::config(message).with("key", "output.format"));
+    }
     let started_at = Utc::now();
     if generation == latest {
         return place.promote(wanted).await;

@@ -2,7 +2,7 @@
 
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Int64Type};
-use datafusion::logical_expr::{Expr, ident, try_cast};
+use datafusion::logical_expr::{Expr, cast, ident, try_cast, when};
 use datafusion::prelude::SessionContext;
 
 use super::{Bins, Rule, Scores, SegmentMap};
@@ -29,7 +29,9 @@ pub(super) async fn load(context: &SessionContext, rfm: &Rfm) -> Result<SegmentM
     let numbers: Vec<&str> = std::iter::once("rule").chain(written).collect();
     let mut columns: Vec<Expr> = vec![try_cast(ident("segment"), DataType::Utf8).alias("segment")];
     for name in &numbers {
-        columns.push(try_cast(ident(*name), DataType::Int64).alias(*name));
+        let whole = try_cast(ident(*name), DataType::Int64);
+        let is_whole = cast(whole.clone(), DataType::Float64).eq(try_cast(ident(*name), DataType::Float64));
+        columns.push(when(is_whole, whole).end()?.alias(*name));
         columns.push(ident(*name).is_not_null().alias(format!("{name} is written")));
     }
     let mut rules = Vec::new();

@@ -40,9 +40,9 @@ impl Cast {
     }
 }
 
-/// The first of January of the year 1 and the last of December of 9999, but for a day, as days since 1970.
+/// The first of January of the year 1 and the last of December of 9999, as days since 1970.
 const FIRST_DAY: i64 = -719_162;
-const LAST_DAY: i64 = 2_932_895;
+const LAST_DAY: i64 = 2_932_896;
 
 /// How many of a unit a day has.
 fn a_day_in(unit: TimeUnit) -> i64 {
@@ -133,7 +133,6 @@ pub fn time(given: &Expr, from: &DataType, timezone: &str) -> Result<Cast> {
         DataType::Timestamp(TimeUnit::Nanosecond, Some(_)) => {
             Ok(Cast::attempt(given, local(try_cast(given.clone(), zoned))))
         }
-        // a zone moves a moment by less than a day
         DataType::Timestamp(unit, Some(_)) => within(local(try_cast(given.clone(), zoned)), a_day_in(*unit)),
         text if is_text(text) => {
             let text = present_text(given);

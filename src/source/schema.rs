@@ -78,7 +78,11 @@ pub async fn of_parquet(
             continue;
         }
         for field in schema.fields() {
-            let (expected, from) = *known.entry(field.name()).or_insert((field.data_type(), file));
+            let known = known.entry(field.name()).or_insert((field.data_type(), file));
+            if *known.0 == DataType::Null {
+                *known = (field.data_type(), file);
+            }
+            let (expected, from) = *known;
             let differs = expected != field.data_type();
             if differs && *expected != DataType::Null && *field.data_type() != DataType::Null {
                 return Err(Error::new(
@@ -96,7 +100,10 @@ pub async fn of_parquet(
         }
         merged.push(schema.as_ref().clone());
     }
-    Ok(Arc::new(Schema::try_merge(merged)?))
+    let merged = Schema::try_merge(merged)?;
+    // a column may be missing from a file, whatever the others say of its nulls
+    let nullable = merged.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+    Ok(Arc::new(Schema::new(nullable.collect::<Vec<_>>())))
 }
 
 fn refuse_twice<'a>(names: impl Iterator<Item = &'a str>) -> Result<()> {
@@ -145,17 +152,22 @@ pub async fn of_csv(
     files: &[ObjectMeta],
     csv: &CsvFormat,
 ) -> Result<SchemaRef> {
+    let read = |file| async move {
+        let found = one_csv(state, store, file, csv).await;
+        Ok::<_, Error>((file, found.map_err(|error| error.with("file", location.name_of(&file.location)))?))
+    };
+    let mut schemas = stream::iter(files).map(read).buffered(AT_A_TIME);
     let mut first: Option<SchemaRef> = None;
-    for file in files {
-        let at = |error: Error| error.with("file", location.name_of(&file.location));
-        let found = one_csv(state, store, file, csv).await.map_err(at)?;
+    while let Some((file, found)) = schemas.try_next().await? {
         match &first {
             None => first = Some(found),
             Some(first) if *first == found => {}
             Some(first) => {
                 let message =
                     format!("a CSV file has the columns {}, the first file {}", names(&found), names(first));
-                return Err(at(Error::new(ErrorKind::Schema, message)));
+                return Err(
+                    Error::new(ErrorKind::Schema, message).with("file", location.name_of(&file.location))
+                );
             }
         }
     }
@@ -184,7 +196,7 @@ async fn one_csv(
 
 /// The first record of a CSV file, as far as the engine's own reading of the schema would not tell what is wrong with it.
 async fn header(store: &dyn ObjectStore, file: &ObjectMeta, delimiter: u8) -> Result<csv::StringRecord> {
-    const LONGEST_HEADER: u64 = 1 << 20;
+    const LONGEST_HEADER: u64 = 1 << 17;
     let start = store.get_range(&file.location, 0..file.size.min(LONGEST_HEADER)).await?;
     let text = String::from_utf8_lossy(&start);
     let mut reader = csv::ReaderBuilder::new()
