@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
 use futures::TryStreamExt;
 use regulars::config::{Arguments, Config};
+use regulars::error::ErrorKind;
 use regulars::{publish, sample};
 use support::{Bench, lines, run};
 
@@ -134,4 +135,25 @@ async fn plain_files_do_not_replace_what_a_log_names() {
     assert!(parts.len() == 1 && !parts[0].ends_with("part-00000.parquet"), "{parts:?}");
     let error = run(&plain).await.unwrap_err().to_string();
     assert!(error.contains("output.format"), "{error}");
+}
+
+#[tokio::test]
+async fn a_column_of_another_type_is_refused_before_anything_is_committed() {
+    let bench = Bench::new();
+    let input = shop(&bench);
+    let by = |by: &str| Arguments {
+        select: vec!["itemsets".to_owned()],
+        ..on(
+            &bench,
+            &input,
+            "2024-12-31",
+            &[&format!("rules.by=['{by} AS store']"), "rules.min_support=0.05"],
+        )
+    };
+    run(&by("CAST(quantity AS STRING)")).await.unwrap();
+    let before = bench.files("out");
+    let error = run(&by("quantity")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Schema);
+    assert!(error.to_string().contains("the column store is string there"), "{error}");
+    assert!(bench.files("out") == before);
 }

@@ -48,23 +48,42 @@ impl Place {
     pub(super) async fn commit_to_delta(&self, commit: &Commit) -> Result<()> {
         let latest = self.generations().await?.last().copied().unwrap_or_default();
         for table in TABLES {
-            let objects = commit.tables.get(table.name);
-            let schema = table.led_by(objects.map_or(&[], |objects| &objects.groups));
-            let replacement = Replacement {
-                log: self.delta_log(table),
-                schema: delta_schema(&schema),
-                run_date: self.run_date.to_string(),
-                generation: commit.generation,
-                latest: i64::try_from(latest).unwrap_or(i64::MAX),
-                parts: objects.map_or(&[], |objects| &objects.parts),
-            };
-            replacement.commit().await.map_err(|error| {
+            self.replacement(table, commit, latest).commit().await.map_err(|error| {
                 Error::new(ErrorKind::External, "a Delta table's log cannot be written")
                     .with("table", table.name)
                     .caused_by(error)
             })?;
         }
         Ok(())
+    }
+
+    /// Finds, before a commit is made, what no promotion of it could write.
+    ///
+    /// # Errors
+    /// When a table there has another type for a column of ours, or a log cannot be read.
+    pub(super) async fn check_delta_types(&self, commit: &Commit) -> Result<()> {
+        for table in TABLES.iter().filter(|table| commit.tables.contains_key(table.name)) {
+            self.replacement(table, commit, commit.generation).check_types().await.map_err(|error| {
+                Error::new(ErrorKind::Schema, "a Delta table has other columns, or its log cannot be read")
+                    .with("table", table.name)
+                    .with("key", "output.format")
+                    .caused_by(error)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn replacement<'a>(&self, table: &Table, commit: &'a Commit, latest: u64) -> Replacement<'a> {
+        let objects = commit.tables.get(table.name);
+        let schema = table.led_by(objects.map_or(&[], |objects| &objects.groups));
+        Replacement {
+            log: self.delta_log(table),
+            schema: delta_schema(&schema),
+            run_date: self.run_date.to_string(),
+            generation: commit.generation,
+            latest: i64::try_from(latest).unwrap_or(i64::MAX),
+            parts: objects.map_or(&[], |objects| &objects.parts),
+        }
     }
 
     /// Whether Delta tables stand here: what plain Parquet replaced would be missing from their logs.
@@ -159,19 +178,9 @@ impl Replacement<'_> {
         }
         let new = self.parts.iter().filter(|part| !standing.contains(&path_in_table(part)));
         actions.extend(new.map(|part| self.add(part)));
+        self.refuse_other_types(&state)?;
         let columns: StructType = (&self.schema).try_into_kernel()?;
         let have = state.schema();
-        for column in columns.fields() {
-            let other = have.field(column.name()).filter(|have| have.data_type() != column.data_type());
-            if let Some(other) = other {
-                return Err(DeltaTableError::generic(format!(
-                    "the column {} is {} there and {} now",
-                    column.name(),
-                    other.data_type(),
-                    column.data_type()
-                )));
-            }
-        }
         let added: Vec<_> =
             columns.fields().filter(|column| have.field(column.name()).is_none()).cloned().collect();
         if !added.is_empty() {
@@ -188,6 +197,30 @@ impl Replacement<'_> {
             .build(Some(snapshot), Arc::clone(&self.log), operation)
             .await
             .map(drop)
+    }
+
+    async fn check_types(&self) -> Result<(), DeltaTableError> {
+        if !self.log.is_delta_table_location().await? {
+            return Ok(());
+        }
+        self.refuse_other_types(&DeltaTableState::try_new(self.log.as_ref(), None).await?)
+    }
+
+    fn refuse_other_types(&self, state: &DeltaTableState) -> Result<(), DeltaTableError> {
+        let columns: StructType = (&self.schema).try_into_kernel()?;
+        let have = state.schema();
+        for column in columns.fields() {
+            let other = have.field(column.name()).filter(|have| have.data_type() != column.data_type());
+            if let Some(other) = other {
+                return Err(DeltaTableError::generic(format!(
+                    "the column {} is {} there and {} now",
+                    column.name(),
+                    other.data_type(),
+                    column.data_type()
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn add(&self, part: &Part) -> Action {

@@ -157,6 +157,9 @@ impl Attempt {
             if let Some(latest) = &latest {
                 self.carry_counts(latest, &mut commit).await?;
             }
+            if commit.as_delta {
+                self.place.check_delta_types(&commit).await?;
+            }
             // from here on the commit may stand although its answer is lost: then nothing that it names may be removed
             self.may_be_committed.store(true, Ordering::SeqCst);
             crash_point("committing");
