@@ -7,6 +7,8 @@ use datafusion::error::DataFusionError;
 use datafusion::object_store;
 use datafusion::parquet::errors::ParquetError;
 
+use crate::text::in_a_line;
+
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What kind of failure it is; decides the exit code.
@@ -49,6 +51,7 @@ impl ErrorKind {
 }
 
 const NOT_FOUND: &str = "not found";
+const CORRUPT_PARQUET: &str = "a Parquet file cannot be read; it may be truncated, corrupt or no Parquet";
 
 /// An error with its kind, a sentence, the places it concerns and what caused it.
 #[derive(Debug)]
@@ -75,10 +78,7 @@ impl Error {
     /// A Parquet file that cannot be read.
     #[must_use]
     pub fn corrupt_parquet() -> Self {
-        Self::new(
-            ErrorKind::Input,
-            "a Parquet file cannot be read; it may be truncated, corrupt or no Parquet",
-        )
+        Self::new(ErrorKind::Input, CORRUPT_PARQUET)
     }
 
     /// Whether it tells of a place of that name.
@@ -110,22 +110,6 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
-}
-
-/// A text without line breaks and other control characters, and without its middle where it is very long.
-#[must_use]
-pub fn in_a_line(text: &str) -> String {
-    const KEPT: usize = 250;
-    let mut line = String::new();
-    for character in text.chars() {
-        if character.is_control() { line.extend(character.escape_default()) } else { line.push(character) }
-    }
-    if line.chars().count() <= 3 * KEPT {
-        return line;
-    }
-    let start = line.char_indices().nth(2 * KEPT).map_or(line.len(), |(place, _)| place);
-    let end = line.char_indices().rev().nth(KEPT - 1).map_or(0, |(place, _)| place);
-    format!("{} ... {}", &line[..start], &line[end..])
 }
 
 /// One line: the message, its places in brackets, then its cause.
@@ -179,10 +163,7 @@ impl From<DataFusionError> for Error {
                         .downcast_ref()
                         .map_or_else(|| Self::internal("no store error"), store_error);
                 }
-                _ => (
-                    ErrorKind::Input,
-                    "a Parquet file cannot be read; it may be truncated, corrupt or no Parquet",
-                ),
+                _ => (ErrorKind::Input, CORRUPT_PARQUET),
             },
             DataFusionError::ArrowError(error, _) => arrow_error(error),
             DataFusionError::ResourcesExhausted(_) => (
@@ -202,9 +183,7 @@ impl From<DataFusionError> for Error {
 
 fn arrow_error(error: &ArrowError) -> (ErrorKind, &'static str) {
     match error {
-        ArrowError::ParquetError(_) => {
-            (ErrorKind::Input, "a Parquet file cannot be read; it may be truncated, corrupt or no Parquet")
-        }
+        ArrowError::ParquetError(_) => (ErrorKind::Input, CORRUPT_PARQUET),
         ArrowError::CsvError(_) => (ErrorKind::Input, "a CSV file cannot be read"),
         ArrowError::IoError(_, error) => io_error(error),
         ArrowError::CastError(_)

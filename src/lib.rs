@@ -72,6 +72,7 @@ pub mod sql;
 pub mod steps;
 pub mod store;
 pub mod tables;
+pub mod text;
 pub mod udaf;
 pub mod udf;
 pub mod withhold;

@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::group::Group;
 use crate::sql::{self, Bound, Parameters, SqlFile};
 use crate::tables::{self, Table};
+use crate::text::without_middle;
 use crate::withhold::without_small_groups;
 
 /// Where a table's rows go: to the stage of a publication, or nowhere.
@@ -370,7 +371,8 @@ impl<'a> Steps<'a> {
             Mode::Explain => displayable(plan.as_ref()).indent(false).to_string(),
             Mode::Analyze => DisplayableExecutionPlan::with_metrics(plan.as_ref()).indent(false).to_string(),
         };
-        let plan = plan.lines().map(|line| shortened(line) + "\n").collect();
+        // an operator may show a list of all items
+        let plan = plan.lines().map(|line| without_middle(line, 1500, 1500) + "\n").collect();
         self.explained.push(Explained { file, parameters: bound.to_string(), plan });
     }
 }
@@ -398,16 +400,6 @@ async fn collect(
         collected.insert(number, batches?);
     }
     Ok(collected.into_values().flatten().collect())
-}
-
-/// A line without its middle where it is very long, as when an operator shows a list of all items.
-fn shortened(line: &str) -> String {
-    const KEPT: usize = 1500;
-    if line.len() <= 3 * KEPT {
-        return line.to_owned();
-    }
-    let (start, end) = (line.floor_char_boundary(KEPT), line.ceil_char_boundary(line.len() - KEPT));
-    format!("{} ... {}", &line[..start], &line[end..])
 }
 
 /// Counts rows and keeps them in memory: for `explain --analyze`, which publishes nothing.
@@ -484,21 +476,4 @@ fn all_nullable(schema: &Schema) -> SchemaRef {
         Field::new(field.name(), data_type, true)
     }
     Arc::new(Schema::new(schema.fields().iter().map(|field| nullable(field)).collect::<Vec<_>>()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_line_keeps_its_ends() {
-        let line = format!("ProjectionExec {} metrics=[rows=1]", "é".repeat(4000));
-        let short = shortened(&line);
-        assert!(
-            short.len() < 3100
-                && short.starts_with("ProjectionExec é")
-                && short.ends_with("é metrics=[rows=1]")
-        );
-        assert_eq!(shortened("SortExec"), "SortExec");
-    }
 }

@@ -10,7 +10,9 @@ use datafusion::object_store::azure::MicrosoftAzureBuilder;
 use datafusion::object_store::gcp::GoogleCloudStorageBuilder;
 use datafusion::object_store::http::HttpBuilder;
 use datafusion::object_store::local::LocalFileSystem;
-use datafusion::object_store::{self, BackoffConfig, ObjectStore, ObjectStoreScheme, RetryConfig};
+use datafusion::object_store::{
+    self, BackoffConfig, ClientConfigKey, ObjectStore, ObjectStoreScheme, RetryConfig,
+};
 use url::Position;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -75,51 +77,39 @@ pub async fn open(location: &Location) -> Result<Arc<dyn ObjectStore>> {
     };
     let (scheme, _) = ObjectStoreScheme::parse(&location.url)
         .map_err(|error| Error::config("not a location").with("location", location).caused_by(error))?;
-    let url = location.url.as_str();
     let retry = retry()?;
-    // the same builder with no patience, to ask for credentials alone
-    let impatient = RetryConfig { max_retries: 1, retry_timeout: CREDENTIALS_TIMEOUT, ..retry.clone() };
+    // The builders have no trait in common. The same one without patience asks for credentials alone.
+    macro_rules! open_with_credentials {
+        ($builder:ty, $prefix:literal, $tried:expr) => {{
+            let settings = Settings::of($prefix);
+            let is_anonymous = settings.is_anonymous();
+            let builder = <$builder>::new().with_url(location.url.as_str());
+            let builder = settings.apply(builder, <$builder>::with_config);
+            if !is_anonymous {
+                let impatient =
+                    RetryConfig { max_retries: 1, retry_timeout: CREDENTIALS_TIMEOUT, ..retry.clone() };
+                let store = builder.clone().with_retry(impatient).build().map_err(unusable)?;
+                find_credentials(store.credentials().get_credential(), location, $tried).await?;
+            }
+            Arc::new(Named(builder.with_retry(retry).build().map_err(unusable)?))
+        }};
+    }
     Ok(match scheme {
         // folders that become empty are of no use to anyone
         ObjectStoreScheme::Local => Arc::new(LocalFileSystem::new().with_automatic_cleanup(true)),
-        ObjectStoreScheme::AmazonS3 => {
-            let settings = Settings::of("AWS_");
-            let is_anonymous = settings.is_anonymous();
-            let builder = settings.apply(AmazonS3Builder::new().with_url(url), AmazonS3Builder::with_config);
-            if !is_anonymous {
-                let store = builder.clone().with_retry(impatient).build().map_err(unusable)?;
-                find_credentials(store.credentials().get_credential(), location, S3_CREDENTIALS).await?;
-            }
-            Arc::new(Named(builder.with_retry(retry).build().map_err(unusable)?))
-        }
+        ObjectStoreScheme::AmazonS3 => open_with_credentials!(AmazonS3Builder, "AWS_", S3_CREDENTIALS),
         ObjectStoreScheme::GoogleCloudStorage => {
-            let settings = Settings::of("GOOGLE_");
-            let is_anonymous = settings.is_anonymous();
-            let builder = GoogleCloudStorageBuilder::new().with_url(url);
-            let builder = settings.apply(builder, GoogleCloudStorageBuilder::with_config);
-            if !is_anonymous {
-                let store = builder.clone().with_retry(impatient).build().map_err(unusable)?;
-                find_credentials(store.credentials().get_credential(), location, GCS_CREDENTIALS).await?;
-            }
-            Arc::new(Named(builder.with_retry(retry).build().map_err(unusable)?))
+            open_with_credentials!(GoogleCloudStorageBuilder, "GOOGLE_", GCS_CREDENTIALS)
         }
         ObjectStoreScheme::MicrosoftAzure => {
-            let settings = Settings::of("AZURE_");
-            let is_anonymous = settings.is_anonymous();
-            let builder = MicrosoftAzureBuilder::new().with_url(url);
-            let builder = settings.apply(builder, MicrosoftAzureBuilder::with_config);
-            if !is_anonymous {
-                let store = builder.clone().with_retry(impatient).build().map_err(unusable)?;
-                find_credentials(store.credentials().get_credential(), location, AZURE_CREDENTIALS).await?;
-            }
-            Arc::new(Named(builder.with_retry(retry).build().map_err(unusable)?))
+            open_with_credentials!(MicrosoftAzureBuilder, "AZURE_", AZURE_CREDENTIALS)
         }
         ObjectStoreScheme::Http => {
-            let builder = HttpBuilder::new().with_url(&location.url[..Position::BeforePath]);
-            let mut settings = Settings::of("HTTP_");
             // who writes http:// means it
-            settings.0.push(("allow_http".to_owned(), (location.url.scheme() == "http").to_string()));
-            let builder = settings.apply(builder, HttpBuilder::with_config);
+            let is_plain = (location.url.scheme() == "http").to_string();
+            let builder = HttpBuilder::new()
+                .with_url(&location.url[..Position::BeforePath])
+                .with_config(ClientConfigKey::AllowHttp, is_plain);
             Arc::new(Named(builder.with_retry(retry).build().map_err(unusable)?))
         }
         _ => return Err(Error::config("not a location").with("location", location)),

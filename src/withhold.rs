@@ -69,7 +69,7 @@ fn leading_keys(batch: &RecordBatch, table: &Table) -> Result<Vec<OwnedRow>> {
 mod tests {
     use std::sync::Arc;
 
-    use datafusion::arrow::array::{Int64Array, StringArray};
+    use datafusion::arrow::array::{Decimal128Array, Int64Array, StringArray};
 
     use super::*;
     use crate::tables;
@@ -99,6 +99,19 @@ mod tests {
         assert_eq!(left("rfm_segments", &rows, 3), ["a", "b", "c", "d"]);
         let two = [("", "a", 100), ("", "b", 3), ("", "c", 4)];
         assert_eq!(left("rfm_segments", &two, 5), ["a"]);
+    }
+
+    #[test]
+    fn money_without_customers_is_somebodys() {
+        let customers: Int64Array = [0, 0, 9].into_iter().map(Some).collect();
+        let revenue: Decimal128Array = [0, -5, 7].into_iter().map(Some).collect();
+        let columns: [(&str, Arc<dyn Array>); 2] =
+            [("customers", Arc::new(customers)), ("revenue", Arc::new(revenue))];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let metrics = tables::table("loyalty_metrics").unwrap();
+        for (minimum, left) in [(1, 3), (3, 1)] {
+            assert_eq!(without_small_groups(&batch, metrics, minimum).unwrap().num_rows(), left);
+        }
     }
 
     #[test]

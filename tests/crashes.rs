@@ -244,3 +244,23 @@ fn a_signal_after_the_commit_leaves_the_rest_to_the_next_run() {
     assert_eq!(shop.run(1, &[], ""), Some(0));
     shop.assert_published(1, "in the end");
 }
+
+#[test]
+fn files_that_a_dead_run_never_finished_are_removed_once_they_are_old() {
+    let shop = Shop::open();
+    assert_eq!(shop.run(0, &[], ""), Some(0));
+    // as the store for local disks leaves them when it is killed while it writes
+    let unfinished = [
+        "out/_runs/run_date=2024-12-31/attempts/dead/customer_rfm/part-00000.parquet#1",
+        "out/customer_rfm/run_date=2024-12-31/part-00000.parquet#3",
+    ];
+    for name in unfinished {
+        shop.bench.write(name, "half of it");
+    }
+    let mut young = shop.start_beside_others(0, &["--force"], "");
+    assert!(young.wait().unwrap().success());
+    assert!(unfinished.iter().all(|name| shop.bench.path(name).exists()), "another run may be writing them");
+    assert_eq!(shop.run(0, &["--force"], ""), Some(0));
+    assert!(unfinished.iter().all(|name| !shop.bench.path(name).exists()));
+    shop.assert_published(0, "after tidying up");
+}

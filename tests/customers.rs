@@ -119,6 +119,18 @@ async fn a_segment_map_may_stand_in_a_table() {
 }
 
 #[tokio::test]
+async fn a_score_with_a_fraction_is_none() {
+    let bench = Bench::new();
+    let parquet = bench.text("map.parquet");
+    let arguments = customers(&bench, &[]);
+    run(&arguments).await.unwrap();
+    let rules = "SELECT 1 AS rule, 'a' AS segment, CAST(3.5 AS DOUBLE) AS recency_to";
+    lines(&arguments, &format!("COPY ({rules}) TO '{parquet}' STORED AS PARQUET")).await;
+    let error = run(&customers(&bench, &[&format!("rfm.segments={parquet}")])).await.unwrap_err().to_string();
+    assert!(error.contains("recency_to that is no whole number [rule: 1"), "{error}");
+}
+
+#[tokio::test]
 async fn mistakes_in_a_table_of_segments_are_told() {
     for (rules, expected) in [
         ("rule,name\n1,a", "has no column segment"),

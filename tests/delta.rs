@@ -157,3 +157,16 @@ async fn a_column_of_another_type_is_refused_before_anything_is_committed() {
     assert!(error.to_string().contains("the column store is string there"), "{error}");
     assert!(bench.files("out") == before);
 }
+
+#[tokio::test]
+async fn a_plain_generation_does_not_come_back_beside_delta_tables() {
+    let bench = Bench::new();
+    let input = shop(&bench);
+    let delta = on(&bench, &input, "2024-12-31", &[]);
+    run(&Arguments { set: vec![], ..delta.clone() }).await.unwrap();
+    run(&delta).await.unwrap();
+    let before = bench.files("out");
+    let error = publish::rollback(&Config::load(&delta).unwrap(), 1).await.unwrap_err();
+    assert!(error.to_string().contains("is plain Parquet, and Delta tables stand in the output"), "{error}");
+    assert!(bench.files("out") == before);
+}

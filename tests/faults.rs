@@ -178,6 +178,21 @@ async fn credentials_that_are_wrong_or_missing_fail_within_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_no_text_is_told_neither() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let shop = Shop::open().await;
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("regulars"));
+    command.args(["run", "--run-date", "2024-12-31", "--select", "rfm"]);
+    command.args(["--input", "s3://warehouse/order_lines/", "--output", "s3://warehouse/loyalty"]);
+    command.args(["--set", "output.pseudonymise.customer_id=hmac-sha256"]).envs(shop.environment.clone());
+    command.env("REGULARS_PSEUDONYM_KEY", std::ffi::OsStr::from_bytes(b"planted\xff\xfe-sixteen-bytes"));
+    let ran = tokio::task::block_in_place(|| command.output().unwrap());
+    let told = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
+    assert!(ran.status.success() && !told.contains("planted"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_told_anywhere() {
     const PLANTED: [(&str, &str); 3] = [
         ("REGULARS_PSEUDONYM_KEY", "planted-pseudonym-key"),

@@ -184,8 +184,10 @@ fn lineage_is_posted_with_its_key_and_an_endpoint_that_fails_fails_nothing() {
         assert!(!told.contains("planted-key"));
     }
     // nobody listens there
-    let ran = run(&bench, &["--openlineage", "http://127.0.0.1:9/lineage", "--force"], &[]);
+    let endpoint = "http://user:planted-password@127.0.0.1:9/planted-path?api_key=planted-token";
+    let ran = run(&bench, &["--openlineage", endpoint, "--force", "--json"], &[]);
     assert!(ran.status.success() && text(&ran.stderr).contains("could not be sent"));
+    assert!(!text(&ran.stderr).contains("planted") && !text(&ran.stdout).contains("planted"));
 }
 
 #[test]

@@ -18,7 +18,7 @@ WITH dated AS (
     WHERE customer_id IS NOT NULL
 ),
 
--- Weeks are counted from Monday, the 29th of December 1969, and from long before it, so that no number is below zero.
+-- Weeks are counted from Monday, the 29th of December 1969, and from 700,000 days before it, so that from the year 53 on no number is below zero.
 period AS (
     SELECT
         customer_id,

@@ -1,6 +1,6 @@
 -- How many customers buy, come back and how often, and for how much, in each week, month, quarter or year.
 --
--- Grain:      a period from that of the first order to that of the run date, with or without orders
+-- Grain:      a period from that of the first line to that of the run date, with or without orders
 -- Inputs:     line
 -- Parameters: $metrics   'week' (from Monday), 'month', 'quarter' or 'year'
 --             $run_date  the last day observed
@@ -9,7 +9,7 @@
 --             repeat_customer_rate = returning_customers / customers. purchase_frequency = orders / customers.
 --             average_order_value = revenue / orders. Each is null where it would divide by nothing.
 --             A refund (clean.returns = "net") adds to the revenue of its period.
--- Weeks are counted from Monday, the 29th of December 1969, and from long before it, so that no number is below zero.
+-- Weeks are counted from Monday, the 29th of December 1969, and from 700,000 days before it, so that from the year 53 on no number is below zero.
 WITH dated AS (
     SELECT
         customer_id,

@@ -12,12 +12,13 @@ use datafusion::prelude::DataFrame;
 use datafusion::scalar::ScalarValue;
 
 use crate::config::{Config, Items};
-use crate::error::{Error, ErrorKind, Result, in_a_line};
+use crate::error::{Error, ErrorKind, Result};
 use crate::group::Group;
 use crate::segments::SegmentMap;
 use crate::source::{self, Hierarchy};
 use crate::sql::Parameters;
 use crate::steps::{Rows, Steps};
+use crate::text::in_a_line;
 
 mod customers;
 mod groups;

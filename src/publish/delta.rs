@@ -33,8 +33,8 @@ struct Replacement<'a> {
     /// Every column nullable, so that a later version may leave one out.
     schema: Schema,
     run_date: String,
-    generation: u64,
-    /// The newest generation that is committed.
+    /// The generation to stand, and the newest that is committed; Delta counts a transaction's versions in 64 bits with a sign.
+    generation: i64,
     latest: i64,
     parts: &'a [Part],
 }
@@ -80,8 +80,8 @@ impl Place {
             log: self.delta_log(table),
             schema: delta_schema(&schema),
             run_date: self.run_date.to_string(),
-            generation: commit.generation,
-            latest: i64::try_from(latest).unwrap_or(i64::MAX),
+            generation: version(commit.generation),
+            latest: version(latest),
             parts: objects.map_or(&[], |objects| &objects.parts),
         }
     }
@@ -153,7 +153,7 @@ impl Replacement<'_> {
         let state = DeltaTableState::try_new(self.log.as_ref(), None).await?;
         let snapshot = state.snapshot();
         let seen = snapshot.transaction_version(self.log.as_ref(), self.application()).await?;
-        if let Some(seen) = seen.filter(|seen| *seen >= self.version()) {
+        if let Some(seen) = seen.filter(|seen| *seen >= self.generation) {
             if seen > self.latest {
                 return Err(DeltaTableError::generic(format!(
                     "it has seen generation {seen} of {}, and the newest commit is {}; were commits removed from _runs?",
@@ -237,7 +237,7 @@ impl Replacement<'_> {
 
     /// No retries of the library's own: what is to be removed must be read anew each time.
     fn properties(&self) -> CommitProperties {
-        let transaction = Transaction::new(self.application(), self.version());
+        let transaction = Transaction::new(self.application(), self.generation);
         CommitProperties::default().with_max_retries(0).with_application_transaction(transaction)
     }
 
@@ -245,10 +245,10 @@ impl Replacement<'_> {
     fn application(&self) -> String {
         format!("regulars/{RUN_DATE}={}", self.run_date)
     }
+}
 
-    fn version(&self) -> i64 {
-        i64::try_from(self.generation).unwrap_or(i64::MAX)
-    }
+fn version(generation: u64) -> i64 {
+    i64::try_from(generation).unwrap_or(i64::MAX)
 }
 
 /// A part's path below its table.

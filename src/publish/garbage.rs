@@ -14,8 +14,16 @@ use super::place::{Place, delete};
 use crate::error::Result;
 
 impl Place {
-    /// Removes generations beyond those to keep, and attempts that no kept commit names once they are old enough.
-    pub(super) async fn collect_garbage(&self, keep_generations: usize, orphan_age: Duration) -> Result<()> {
+    /// Removes generations beyond those to keep, attempts that no kept commit names once they are old enough, and files that were never
+    /// finished. What cannot be removed now is left to a later run.
+    pub(super) async fn tidy_up(&self, keep_generations: usize, orphan_age: Duration) {
+        if let Err(error) = self.remove_unnamed(keep_generations, orphan_age).await {
+            tracing::warn!(%error, "old generations could not be removed; a later run will");
+        }
+        self.remove_unfinished(orphan_age);
+    }
+
+    async fn remove_unnamed(&self, keep_generations: usize, orphan_age: Duration) -> Result<()> {
         let generations = self.generations().await?;
         let dropped = &generations[..generations.len().saturating_sub(keep_generations)];
         let mut dropped_attempts = BTreeSet::new();
@@ -50,7 +58,6 @@ impl Place {
                 delete(self.store.as_ref(), &object.location).await?;
             }
         }
-        self.remove_unfinished(orphan_age);
         Ok(())
     }
 

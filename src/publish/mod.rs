@@ -166,9 +166,7 @@ impl Attempt {
             if self.place.create(&commit).await? {
                 crash_point("committed");
                 let published = self.place.promote(commit).await?;
-                if let Err(error) = self.place.collect_garbage(self.keep_generations, self.orphan_age).await {
-                    tracing::warn!(%error, "old generations could not be removed; a later run will");
-                }
+                self.place.tidy_up(self.keep_generations, self.orphan_age).await;
                 return Ok(Published::Now(published));
             }
             self.may_be_committed.store(false, Ordering::SeqCst);

@@ -57,8 +57,6 @@ pub async fn rollback(config: &Config, generation: u64) -> Result<Commit> {
         return Err(Error::new(ErrorKind::Conflict, message));
     }
     let promoted = place.promote(commit).await?;
-    if let Err(error) = place.collect_garbage(output.keep_generations, output.orphan_age).await {
-        tracing::warn!(%error, "old generations could not be removed; a later run will");
-    }
+    place.tidy_up(output.keep_generations, output.orphan_age).await;
     Ok(promoted)
 }

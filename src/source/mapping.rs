@@ -9,7 +9,8 @@ use datafusion::prelude::DataFrame;
 use datafusion::scalar::ScalarValue;
 
 use super::cast::{self, Cast, ID};
-use crate::error::{Error, ErrorKind, Result, in_a_line};
+use crate::error::{Error, ErrorKind, Result};
+use crate::text::in_a_line;
 
 /// A column of ours that some lines may have no valid value for.
 pub struct Failing {

@@ -1,5 +1,6 @@
 //! The schema of the input, file by file, so that a file that does not fit is named.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -38,76 +39,60 @@ pub async fn of_parquet(
     location: &Location,
     files: &[ObjectMeta],
 ) -> Result<SchemaRef> {
-    let format = parquet_format();
-    let read = |file| {
-        let format = &format;
-        async move {
-            let inferred = async {
-                // of columns of the same name the schema has one
-                let footer = DFParquetMetadata::new(store.as_ref(), file)
-                    .with_file_metadata_cache(Some(
-                        state.runtime_env().cache_manager.get_file_metadata_cache(),
-                    ))
-                    .fetch_metadata()
-                    .await?;
-                let columns = footer.file_metadata().schema_descr().root_schema().get_fields();
-                refuse_twice(columns.iter().map(|column| column.name()))?;
-                Ok(format.infer_schema(state, store, std::slice::from_ref(file)).await?)
-            };
-            // a footer that lies about its length makes the reader panic
-            let inferred = AssertUnwindSafe(inferred).catch_unwind().await;
-            let schema = inferred.unwrap_or_else(|_| Err(Error::corrupt_parquet()));
-            let schema = schema.map_err(|error| error.with("file", location.name_of(&file.location)))?;
-            Ok::<_, Error>((file, schema))
-        }
+    let read = |file| async move {
+        // a footer that lies about its length makes the reader panic
+        let found = AssertUnwindSafe(one_parquet(state, store, file)).catch_unwind().await;
+        let found = found.unwrap_or_else(|_| Err(Error::corrupt_parquet()));
+        Ok::<_, Error>((file, found.map_err(|error| error.with("file", location.name_of(&file.location)))?))
     };
     let schemas: Vec<(&ObjectMeta, SchemaRef)> =
         stream::iter(files).map(read).buffered(AT_A_TIME).try_collect().await?;
-    let mut merged: Vec<Schema> = Vec::new();
-    let Some(((first, first_schema), others)) = schemas.split_first() else {
-        return Err(Error::internal("a schema is asked of no files"));
-    };
-    merged.push(first_schema.as_ref().clone());
-    let mut known: std::collections::BTreeMap<&str, (&DataType, &ObjectMeta)> = first_schema
-        .fields()
-        .iter()
-        .map(|field| (field.name().as_str(), (field.data_type(), *first)))
-        .collect();
-    for (file, schema) in others {
-        if schema == first_schema {
-            continue;
-        }
-        for field in schema.fields() {
-            let known = known.entry(field.name()).or_insert((field.data_type(), file));
-            if *known.0 == DataType::Null {
-                *known = (field.data_type(), file);
-            }
-            let (expected, from) = *known;
-            let differs = expected != field.data_type();
-            if differs && *expected != DataType::Null && *field.data_type() != DataType::Null {
-                return Err(Error::new(
-                    ErrorKind::Schema,
-                    format!(
-                        "a column has the type {expected} in {} and {} in another file; read them apart with a glob, or \
-                         write them with one type",
-                        location.name_of(&from.location),
-                        field.data_type()
-                    ),
-                )
-                .with("column", field.name())
-                .with("file", location.name_of(&file.location)));
-            }
-        }
-        merged.push(schema.as_ref().clone());
-    }
-    let merged = Schema::try_merge(merged)?;
+    refuse_other_types(location, &schemas)?;
+    let merged = Schema::try_merge(schemas.iter().map(|(_, schema)| schema.as_ref().clone()))?;
     // a column may be missing from a file, whatever the others say of its nulls
     let nullable = merged.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
     Ok(Arc::new(Schema::new(nullable.collect::<Vec<_>>())))
 }
 
+async fn one_parquet(
+    state: &dyn Session,
+    store: &Arc<dyn ObjectStore>,
+    file: &ObjectMeta,
+) -> Result<SchemaRef> {
+    // of columns of the same name the engine's schema has one
+    let footer = DFParquetMetadata::new(store.as_ref(), file)
+        .with_file_metadata_cache(Some(state.runtime_env().cache_manager.get_file_metadata_cache()))
+        .fetch_metadata()
+        .await?;
+    let columns = footer.file_metadata().schema_descr().root_schema().get_fields();
+    refuse_twice(columns.iter().map(|column| column.name()))?;
+    Ok(parquet_format().infer_schema(state, store, std::slice::from_ref(file)).await?)
+}
+
+/// A column has the same type in all files that have it; one that is null throughout a file fits any.
+fn refuse_other_types(location: &Location, schemas: &[(&ObjectMeta, SchemaRef)]) -> Result<()> {
+    let mut known: BTreeMap<&str, (&DataType, &ObjectMeta)> = BTreeMap::new();
+    for (file, schema) in schemas {
+        for field in schema.fields().iter().filter(|field| *field.data_type() != DataType::Null) {
+            let (expected, from) = *known.entry(field.name()).or_insert((field.data_type(), file));
+            if expected != field.data_type() {
+                let message = format!(
+                    "a column has the type {expected} in {} and {} in another file; read them apart with a glob, or write \
+                     them with one type",
+                    location.name_of(&from.location),
+                    field.data_type()
+                );
+                return Err(Error::new(ErrorKind::Schema, message)
+                    .with("column", field.name())
+                    .with("file", location.name_of(&file.location)));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn refuse_twice<'a>(names: impl Iterator<Item = &'a str>) -> Result<()> {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     match names.into_iter().find(|name| !seen.insert(*name)) {
         Some(twice) => {
             Err(Error::new(ErrorKind::Schema, "two columns have the same name").with("column", twice))

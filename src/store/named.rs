@@ -1,4 +1,4 @@
-//! A store whose every failure names the object that it is about.
+//! A store whose failures to read, write and copy name the object that they are about.
 
 use std::fmt;
 use std::ops::Range;
