@@ -1,7 +1,9 @@
 //! What a person types: arguments and help texts, nothing of what they mean.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -120,9 +122,31 @@ pub enum Command {
         #[arg(long, value_name = "GENERATION", value_parser = clap::value_parser!(u64).range(1..))]
         to: u64,
     },
+    /// Run a Ballista scheduler that knows our functions
+    #[command(after_help = SCHEDULER_EXAMPLES)]
+    Scheduler(Scheduler),
+    /// Run a Ballista executor that knows our functions and object stores
+    #[command(after_help = EXECUTOR_EXAMPLES)]
+    Executor(Executor),
     /// Print a shell's completion script
     Completions { shell: Shell },
 }
+
+const SCHEDULER_EXAMPLES: &str = "\
+It serves gRPC, a REST API (/api/jobs, /api/executors, /api/metrics for Prometheus) and probes (/healthz, /readyz) on
+one port. There is no authentication: keep it on a private network.
+
+Examples:
+  regulars scheduler
+  regulars scheduler --host 0.0.0.0 --advertise scheduler.internal";
+
+const EXECUTOR_EXAMPLES: &str = "\
+Credentials of object stores come from its own environment. SIGTERM lets it end the tasks that it has; others do the
+rest.
+
+Examples:
+  regulars executor --scheduler df://127.0.0.1:50050
+  regulars executor --scheduler df://scheduler.internal:50050 --host 0.0.0.0 --cores 4 --memory 16GiB --work-dir /data";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -168,6 +192,60 @@ pub struct Job {
     /// One configuration value, as in `rules.min_support=0.02`; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+}
+
+/// A scheduler.
+#[derive(Debug, Args)]
+pub struct Scheduler {
+    /// The address to listen at
+    #[arg(long, default_value = "127.0.0.1", env = "REGULARS_HOST", value_name = "HOST")]
+    pub host: String,
+    #[arg(long, default_value_t = config::SCHEDULER_PORT, env = "REGULARS_PORT", value_name = "PORT")]
+    pub port: u16,
+    /// The name that executors reach it by; needed where it listens at all addresses
+    #[arg(long, env = "REGULARS_ADVERTISE", value_name = "HOST")]
+    pub advertise: Option<String>,
+    /// An executor that is not heard of for so long is lost, and others do its work
+    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration, env = "REGULARS_EXECUTOR_TIMEOUT", value_name = "DURATION")]
+    pub executor_timeout: Duration,
+}
+
+/// An executor.
+#[derive(Debug, Args)]
+pub struct Executor {
+    /// The scheduler's address
+    #[arg(long, env = "REGULARS_SCHEDULER", value_name = "df://HOST:PORT")]
+    pub scheduler: config::SchedulerAddress,
+    /// The address to listen at
+    #[arg(long, default_value = "127.0.0.1", env = "REGULARS_HOST", value_name = "HOST")]
+    pub host: String,
+    /// Where rows are fetched from
+    #[arg(long, default_value_t = 50051, env = "REGULARS_PORT", value_name = "PORT")]
+    pub port: u16,
+    /// Where the scheduler sends tasks to
+    #[arg(long, default_value_t = 50052, env = "REGULARS_GRPC_PORT", value_name = "PORT")]
+    pub grpc_port: u16,
+    /// Where it answers /healthz and /readyz; nowhere unless told
+    #[arg(long, env = "REGULARS_HEALTH_PORT", value_name = "PORT")]
+    pub health_port: Option<u16>,
+    /// The name that others reach it by; the address that it comes from when it listens at all
+    #[arg(long, env = "REGULARS_ADVERTISE", value_name = "HOST")]
+    pub advertise: Option<String>,
+    /// Where rows between the stages of a job stand
+    #[arg(long, default_value = "/var/tmp", env = "REGULARS_WORK_DIR", value_name = "DIR")]
+    pub work_dir: PathBuf,
+    /// Where tasks spill to; the work folder unless told
+    #[arg(long, env = "REGULARS_SPILL_DIR", value_name = "DIR")]
+    pub spill_dir: Option<PathBuf>,
+    /// Tasks at a time; 0 for the number of cores
+    #[arg(long, default_value_t = 0, env = "REGULARS_CORES", value_name = "N")]
+    pub cores: usize,
+    /// The memory that all tasks share; beyond its share a task spills
+    #[arg(long, default_value = "8GiB", env = "REGULARS_MEMORY", value_name = "SIZE")]
+    pub memory: ByteSize,
+    /// How long to wait for the scheduler
+    #[arg(long, default_value = "1m", value_parser = humantime::parse_duration, env = "REGULARS_WAIT", value_name = "DURATION")]
+    pub wait: Duration,
 }
 
 impl From<Job> for config::Arguments {

@@ -9,11 +9,12 @@ use datafusion::prelude::SessionContext;
 use serde::Serialize;
 
 use crate::audit::Scope;
+use crate::cluster::{self, Cluster};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::location::Location;
 use crate::pipeline::Inputs;
-use crate::publish::{self, Attempt, Commit, Place, Published};
+use crate::publish::{self, Attempt, Commit, Place, Published, Scratch};
 use crate::segments::SegmentMap;
 use crate::source::{self, Hierarchy, Source};
 use crate::steps::{Discard, Explained, Mode, Progress, Steps};
@@ -57,8 +58,37 @@ impl Default for RunOptions {
     }
 }
 
-/// The attempt under way, for whoever must stop it from outside.
-pub type Running = Arc<Mutex<Option<Attempt>>>;
+/// The run under way, for whoever must stop it from outside.
+#[derive(Debug, Clone, Default)]
+pub struct Running(Arc<Mutex<Stoppable>>);
+
+#[derive(Debug, Default)]
+struct Stoppable {
+    cluster: Option<Arc<Cluster>>,
+    attempt: Option<Attempt>,
+}
+
+impl Running {
+    fn set(&self, set: impl FnOnce(&mut Stoppable)) {
+        set(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Cancels what runs on a cluster and removes what was staged.
+    ///
+    /// # Errors
+    /// When the output's store fails.
+    pub async fn stop(&self) -> Result<()> {
+        let Stoppable { cluster, attempt } =
+            std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(cluster) = cluster {
+            cluster.cancel().await;
+        }
+        match attempt {
+            Some(attempt) => attempt.discard().await,
+            None => Ok(()),
+        }
+    }
+}
 
 /// What stands before anything is computed: a session, the input as found, its lines in our columns.
 struct Prepared {
@@ -67,11 +97,15 @@ struct Prepared {
     inputs: Inputs,
 }
 
-async fn prepare(config: &Config) -> Result<Prepared> {
-    config.required_run_date()?;
+async fn prepare(config: &Config, run_id: uuid::Uuid, measures: bool) -> Result<Prepared> {
+    let run_date = config.required_run_date()?;
     let input = config.required_input()?;
     refuse_output_in_input(config)?;
-    let context = session::embedded(&config.engine)?;
+    let scratch = match config.engine.ballista {
+        Some(_) => Some(Scratch::new(Place::open(config.required_output()?, run_date).await?, run_id)),
+        None => None,
+    };
+    let context = session::open(&config.engine, scratch, measures).await?;
     let source = Source::open(&context, input).await?;
     let order_line = source::order_line(&source, config)?;
     let hierarchy = Hierarchy::load(&context, config.rules.hierarchy.as_ref()).await?;
@@ -120,7 +154,7 @@ async fn refuse_other_format(config: &Config, place: &Place) -> Result<()> {
 /// # Errors
 /// The first mistake.
 pub async fn check(config: &Config) -> Result<()> {
-    let prepared = prepare(config).await?;
+    let prepared = prepare(config, uuid::Uuid::new_v4(), false).await?;
     let place = Place::open(config.required_output()?, config.required_run_date()?).await?;
     refuse_other_format(config, &place).await?;
     place.latest_commit().await?;
@@ -128,6 +162,15 @@ pub async fn check(config: &Config) -> Result<()> {
     let mut silent = crate::steps::Silent;
     let mut steps = Steps::new(&prepared.context, Mode::Explain, &mut silent, &mut sink);
     pipeline::run(&mut steps, prepared.inputs, config).await?;
+    leave_cluster(&prepared.context).await
+}
+
+/// Removes what stood between stages on a cluster, and has its scheduler forget the session.
+async fn leave_cluster(context: &SessionContext) -> Result<()> {
+    if let Some(cluster) = cluster::of(context) {
+        cluster.scratch.clear().await?;
+        cluster.end().await;
+    }
     Ok(())
 }
 
@@ -136,12 +179,14 @@ pub async fn check(config: &Config) -> Result<()> {
 /// # Errors
 /// As `run`.
 pub async fn explain(config: &Config, analyze: bool, progress: &mut dyn Progress) -> Result<Vec<Explained>> {
-    let prepared = prepare(config).await?;
+    let prepared = prepare(config, uuid::Uuid::new_v4(), analyze).await?;
     let mode = if analyze { Mode::Analyze } else { Mode::Explain };
     let mut sink = Discard::default();
     let mut steps = Steps::new(&prepared.context, mode, progress, &mut sink);
-    pipeline::run(&mut steps, prepared.inputs, config).await?;
-    Ok(steps.explained)
+    let computed = pipeline::run(&mut steps, prepared.inputs, config).await;
+    let explained = steps.explained;
+    leave_cluster(&prepared.context).await?;
+    computed.map(|_| explained)
 }
 
 /// Computes, audits and publishes, unless the same is published already.
@@ -156,12 +201,13 @@ pub async fn run(
 ) -> Result<Report> {
     let started = Instant::now();
     let run_date = config.required_run_date()?;
-    let prepared = prepare(config).await?;
+    let prepared = prepare(config, options.run_id, false).await?;
+    running.set(|running| running.cluster = cluster::of(&prepared.context));
     let fingerprints = publish::fingerprints(config, &prepared.source.files, &prepared.inputs)?;
     let place = Place::open(config.required_output()?, run_date).await?;
     refuse_other_format(config, &place).await?;
     let attempt = Attempt::new(place.clone(), config, fingerprints, options.run_id)?;
-    *running.lock().unwrap_or_else(PoisonError::into_inner) = Some(attempt.clone());
+    running.set(|running| running.attempt = Some(attempt.clone()));
 
     if !options.force
         && !options.dry_run
@@ -215,6 +261,7 @@ async fn compute(
         audited.map_err(|error| mined.group.blame(error))?;
     }
     durations.insert("audit", audits_started.elapsed().as_secs_f64());
+    leave_cluster(&context).await?;
     if options.dry_run {
         let commit = attempt.would_commit(&stage.tables);
         attempt.discard().await?;

@@ -51,18 +51,22 @@
 
 pub mod aggregate_once;
 pub mod audit;
+pub mod chunk;
 pub mod cli;
+pub mod cluster;
 pub mod commands;
 pub mod config;
 pub mod error;
 pub mod group;
 pub mod job;
+pub mod kept;
 pub mod location;
 pub mod logs;
 pub mod mining;
 pub mod pipeline;
 pub mod publish;
 pub mod query;
+pub mod rows;
 pub mod sample;
 pub mod segments;
 pub mod session;

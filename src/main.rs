@@ -1,7 +1,6 @@
 //! Parses the arguments, runs the command until it ends or is stopped, prints one error, exits with its code.
 
 use std::process::ExitCode;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use clap::Parser;
@@ -57,10 +56,7 @@ async fn until_stopped(cli: Cli) -> Result<u8> {
         code = stop_signal() => {
             stop.abort();
             let _ = tokio::time::timeout(PATIENCE, ended).await;
-            let attempt = running.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(attempt) = attempt {
-                attempt.discard().await?;
-            }
+            running.stop().await?;
             eprintln!("stopped");
             code
         }

@@ -2,24 +2,86 @@
 
 use std::sync::Arc;
 
+use ballista_core::config::{
+    BALLISTA_BROADCAST_JOIN_THRESHOLD_BYTES, BALLISTA_BROADCAST_JOIN_THRESHOLD_ROWS,
+    BALLISTA_CLIENT_GRPC_MAX_MESSAGE_SIZE,
+};
+use ballista_core::extension::SessionConfigExt;
 use datafusion::config::SpillCompression;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::object_store::ObjectStoreRegistry;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::aggregate_once::AggregateOnce;
+use crate::cluster::{self, Cluster, MESSAGE_LIMIT};
 use crate::config::Engine;
 use crate::error::Result;
+use crate::publish::Scratch;
 use crate::spill::SpillFolder;
 use crate::{udaf, udf};
+
+/// A session of the engine that is configured. What stands between stages on a cluster stands in the scratch.
+///
+/// # Errors
+/// When the spill folder cannot be used, or the cluster not be reached.
+pub async fn open(engine: &Engine, scratch: Option<Scratch>, measures: bool) -> Result<SessionContext> {
+    match (&engine.ballista, scratch) {
+        (Some(ballista), Some(scratch)) => {
+            let cluster = Cluster::connect(ballista, engine, scratch, measures).await?;
+            on_cluster(engine, Arc::new(cluster)).await
+        }
+        _ => embedded(engine),
+    }
+}
 
 /// A session of the embedded engine: our functions, case-sensitive names, spilling beyond the memory limit.
 ///
 /// # Errors
 /// When the spill folder cannot be used.
 pub fn embedded(engine: &Engine) -> Result<SessionContext> {
+    let mut config = config(engine);
+    let runtime = runtime(engine, &mut config)?;
+    Ok(knowing_our_functions(builder(config, runtime)))
+}
+
+/// A session whose plans run on a cluster where they read much, and here otherwise.
+async fn on_cluster(engine: &Engine, cluster: Arc<Cluster>) -> Result<SessionContext> {
+    let cores = cluster.cores().await?;
+    let mut config = config(engine).upgrade_for_ballista();
+    if engine.target_partitions == 0 {
+        config = config.with_target_partitions(cores);
+    }
+    let optimizer = &mut config.options_mut().optimizer;
+    // What is joined to many rows is small, and copied to all executors; sorting many rows by each join's key would cost more.
+    optimizer.prefer_hash_join = true;
+    optimizer.hash_join_single_partition_threshold = BROADCAST_BYTES;
+    optimizer.hash_join_single_partition_threshold_rows = BROADCAST_ROWS;
+    config = config
+        .set_usize(BALLISTA_BROADCAST_JOIN_THRESHOLD_BYTES, BROADCAST_BYTES)
+        .set_usize(BALLISTA_BROADCAST_JOIN_THRESHOLD_ROWS, BROADCAST_ROWS)
+        .set_usize(BALLISTA_CLIENT_GRPC_MAX_MESSAGE_SIZE, MESSAGE_LIMIT);
+    config.set_extension(Arc::clone(&cluster));
+    let runtime = runtime(engine, &mut config)?;
+    let planner = cluster::Planner(Arc::clone(&cluster));
+    let context = knowing_our_functions(builder(config, runtime).with_query_planner(Arc::new(planner)));
+    cluster.scratch.register(&context);
+    Ok(context)
+}
+
+/// A side of a join that is larger is not copied to every executor.
+const BROADCAST_BYTES: usize = 128 << 20;
+const BROADCAST_ROWS: usize = 4_000_000;
+
+/// A session for a scheduler or an executor: it knows our functions, and opens stores as they are asked for.
+#[must_use]
+pub fn serving(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionContext {
+    knowing_our_functions(builder(config, runtime))
+}
+
+fn config(engine: &Engine) -> SessionConfig {
     let mut config = SessionConfig::new().with_batch_size(engine.batch_size).with_information_schema(true);
     if engine.target_partitions > 0 {
         config = config.with_target_partitions(engine.target_partitions);
@@ -31,34 +93,57 @@ pub fn embedded(engine: &Engine) -> Result<SessionContext> {
     config.options_mut().execution.collect_statistics = false;
     // It moves a struct's field below a view and then finds two columns of one name.
     config.options_mut().optimizer.enable_leaf_expression_pushdown = false;
+    config.options_mut().execution.spill_compression = SpillCompression::Lz4Frame;
+    config
+}
 
+/// What a session of this process runs in.
+fn runtime(engine: &Engine, config: &mut SessionConfig) -> Result<Arc<RuntimeEnv>> {
     let pool = TrackConsumersPool::new(FairSpillPool::new(engine.memory_limit), NAMED_CONSUMERS);
-    let spill_folder = Arc::new(SpillFolder::create(&engine.spill_dir)?);
-    let spill = DiskManagerBuilder::default()
-        .with_mode(DiskManagerMode::Directories(vec![spill_folder.path().to_owned()]))
-        // the disk is the limit
-        .with_max_temp_directory_size(u64::MAX);
+    let spill_folder = Arc::new(SpillFolder::create(&engine.spill_dir, "engine.spill_dir")?);
+    let builder = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(pool))
+        .with_disk_manager_builder(spilling_to(&spill_folder));
     // the folder stands as long as a session or a task of it
     config.set_extension(spill_folder);
-    config.options_mut().execution.spill_compression = SpillCompression::Lz4Frame;
-    let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(pool))
-        .with_disk_manager_builder(spill)
-        .build_arc()?;
+    Ok(builder.build_arc()?)
+}
 
-    let state = SessionStateBuilder::new_with_default_features()
+/// What the tasks of an executor run in; their memory is the executor's to divide.
+///
+/// # Errors
+/// When the engine cannot be set up.
+pub fn serving_runtime(
+    spill_folder: &SpillFolder,
+    stores: Arc<dyn ObjectStoreRegistry>,
+) -> datafusion::common::Result<Arc<RuntimeEnv>> {
+    let builder = RuntimeEnvBuilder::new().with_object_store_registry(stores);
+    builder.with_disk_manager_builder(spilling_to(spill_folder)).build_arc()
+}
+
+fn spilling_to(folder: &SpillFolder) -> DiskManagerBuilder {
+    DiskManagerBuilder::default()
+        .with_mode(DiskManagerMode::Directories(vec![folder.path().to_owned()]))
+        // the disk is the limit
+        .with_max_temp_directory_size(u64::MAX)
+}
+
+fn builder(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStateBuilder {
+    SessionStateBuilder::new_with_default_features()
         .with_config(config)
         .with_runtime_env(runtime)
         .with_physical_optimizer_rule(Arc::new(AggregateOnce))
-        .build();
-    let context = SessionContext::new_with_state(state);
+}
+
+fn knowing_our_functions(builder: SessionStateBuilder) -> SessionContext {
+    let context = SessionContext::new_with_state(builder.build());
     for function in udaf::all() {
         context.register_udaf(function);
     }
     for function in udf::all() {
         context.register_udf(function);
     }
-    Ok(context)
+    context
 }
 
 /// How many of the largest consumers an out-of-memory error names.

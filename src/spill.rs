@@ -22,10 +22,10 @@ impl SpillFolder {
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn create(spill_dir: &Path) -> Result<Self> {
+    pub fn create(spill_dir: &Path, key: &str) -> Result<Self> {
         let unusable = |error: std::io::Error| {
             Error::new(ErrorKind::Config, "the folder to spill to cannot be written; name another")
-                .with("key", "engine.spill_dir")
+                .with("key", key)
                 .with("value", spill_dir.display())
                 .caused_by(error)
         };
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn a_folder_goes_with_its_owner_and_those_of_the_dead_with_the_next() {
         let spill_dir = tempfile::tempdir().unwrap();
-        let living = SpillFolder::create(spill_dir.path()).unwrap();
+        let living = SpillFolder::create(spill_dir.path(), "key").unwrap();
         // as a process that was killed leaves it: nobody holds the lock
         let dead = spill_dir.path().join(format!("{PREFIX}dead"));
         fs::create_dir(&dead).unwrap();
@@ -96,7 +96,7 @@ mod tests {
         fs::write(spill_dir.path().join(format!("{PREFIX}dead{LOCK}")), "").unwrap();
         fs::write(spill_dir.path().join("somebody's"), "").unwrap();
 
-        let next = SpillFolder::create(spill_dir.path()).unwrap();
+        let next = SpillFolder::create(spill_dir.path(), "key").unwrap();
         assert!(living.path().is_dir() && next.path().is_dir() && !dead.exists());
         assert_eq!(names(spill_dir.path()), 5);
         drop((living, next));
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn a_folder_that_cannot_be_made_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let error = SpillFolder::create(&file.path().join("below")).unwrap_err().to_string();
+        let error = SpillFolder::create(&file.path().join("below"), "engine.spill_dir").unwrap_err().to_string();
         assert!(error.contains("engine.spill_dir"), "{error}");
     }
 }

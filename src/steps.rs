@@ -6,22 +6,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, UInt64Array};
-use datafusion::arrow::buffer::OffsetBuffer;
-use datafusion::arrow::compute::{cast, concat_batches, take};
-use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
-use datafusion::arrow::error::ArrowError;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::concat_batches;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
-use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream, execute_stream_partitioned};
+use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use datafusion::prelude::SessionContext;
-use futures::{StreamExt, TryStreamExt};
-use tokio::task::JoinSet;
+use futures::TryStreamExt;
 
 use crate::error::{Error, Result};
 use crate::group::Group;
+use crate::kept::{Kept, collect, keep, keep_rows};
+use crate::rows::{Rows, all_nullable, with_schema};
 use crate::sql::{self, Bound, Parameters, SqlFile};
 use crate::tables::{self, Table};
 use crate::text::without_middle;
@@ -73,38 +71,6 @@ pub struct Silent;
 impl Progress for Silent {
     fn began(&mut self, _file: &SqlFile) {}
     fn ended(&mut self, _file: &SqlFile, _rows: Option<u64>, _elapsed: Duration) {}
-}
-
-/// Rows kept in memory between stages.
-#[derive(Debug, Clone)]
-pub struct Rows {
-    pub schema: SchemaRef,
-    pub batches: Vec<RecordBatch>,
-}
-
-impl Rows {
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.batches.iter().map(RecordBatch::num_rows).sum()
-    }
-
-    /// Bytes in memory, of no more than the rows themselves: batches may be slices of larger ones.
-    ///
-    /// # Errors
-    /// When an array is damaged.
-    fn size(&self) -> Result<usize> {
-        let columns = self.batches.iter().flat_map(RecordBatch::columns);
-        Ok(columns
-            .map(|column| column.to_data().get_slice_memory_size())
-            .sum::<Result<usize, ArrowError>>()?)
-    }
-
-    /// The one integer of a relation of one row and column; 0 where there is no row, as when explaining.
-    #[must_use]
-    pub fn single_count(&self) -> i64 {
-        let first = self.batches.iter().find(|batch| batch.num_rows() > 0);
-        first.map_or(0, |batch| batch.column(0).as_primitive::<Int64Type>().value(0))
-    }
 }
 
 pub struct Steps<'a> {
@@ -184,15 +150,9 @@ impl<'a> Steps<'a> {
     /// Registers rows under a name.
     ///
     /// # Errors
-    /// When they do not have their schema.
-    pub fn register_rows(&self, name: &str, rows: &Rows) -> Result<()> {
-        // spread over the partitions, so that what reads them works side by side
-        let partitions = self.context.copied_config().target_partitions().max(1);
-        let mut spread = vec![Vec::new(); partitions];
-        for (index, batch) in rows.batches.iter().enumerate() {
-            spread[index % partitions].push(batch.clone());
-        }
-        self.register(name, Arc::new(MemTable::try_new(Arc::clone(&rows.schema), spread)?))
+    /// When they do not have their schema, or cannot be kept.
+    pub async fn register_rows(&self, name: &str, rows: &Rows) -> Result<()> {
+        self.register(name, keep_rows(self.context, rows).await?.relation)
     }
 
     /// Plans a file and registers it as a view under its own name.
@@ -209,7 +169,7 @@ impl<'a> Steps<'a> {
         self.register(file.name, bound.frame.into_view())
     }
 
-    /// Runs a file, keeps its rows in memory and registers them under its own name.
+    /// Runs a file whose rows are few, registers them under its own name and gives them to be looked at.
     ///
     /// # Errors
     /// When it does not plan or run.
@@ -223,20 +183,39 @@ impl<'a> Steps<'a> {
             collect(self.context, &plan, &schema).await.map_err(|error| file.blame(error))?
         };
         let rows = Rows { schema, batches };
-        self.reserve(file, &rows)?;
-        self.register_rows(file.name, &rows)?;
-        self.end(file, &bound, &plan, Some(rows.count() as u64), started);
+        let kept = keep_rows(self.context, &rows).await.map_err(|error| file.blame(error))?;
+        self.register_kept(file, &kept)?;
+        self.end(file, &bound, &plan, Some(kept.rows), started);
         Ok(rows)
     }
 
-    /// Counts kept rows against the memory limit, in place of those kept under the same name before.
-    fn reserve(&mut self, file: &'static SqlFile, rows: &Rows) -> Result<()> {
+    /// Runs a file whose rows may be many, and registers them under its own name where the engine keeps them.
+    ///
+    /// # Errors
+    /// When it does not plan or run.
+    pub async fn keep(&mut self, name: &str) -> Result<Kept> {
+        let (file, bound, plan) = self.plan(name).await?;
+        let started = self.begin(file);
+        let kept = if self.mode == Mode::Explain {
+            let rows = Rows { schema: all_nullable(&plan.schema()), batches: Vec::new() };
+            keep_rows(self.context, &rows).await
+        } else {
+            keep(self.context, &plan).await
+        };
+        let kept = kept.map_err(|error| file.blame(error))?;
+        self.register_kept(file, &kept)?;
+        self.end(file, &bound, &plan, Some(kept.rows), started);
+        Ok(kept)
+    }
+
+    /// Counts kept rows against the memory limit, in place of those kept under the same name before, and registers them.
+    fn register_kept(&mut self, file: &'static SqlFile, kept: &Kept) -> Result<()> {
         let pool = &self.context.runtime_env().memory_pool;
-        let kept = MemoryConsumer::new(format!("rows of {}", file.name)).register(pool);
+        let reservation = MemoryConsumer::new(format!("rows of {}", file.name)).register(pool);
         self.kept.remove(file.name);
-        kept.try_grow(rows.size()?).map_err(|error| file.blame(error))?;
-        self.kept.insert(file.name, kept);
-        Ok(())
+        reservation.try_grow(kept.memory).map_err(|error| file.blame(error))?;
+        self.kept.insert(file.name, reservation);
+        self.register(file.name, Arc::clone(&kept.relation))
     }
 
     /// Runs a file whose relation is a published table, writes it and registers what was written under its own name.
@@ -377,31 +356,6 @@ impl<'a> Steps<'a> {
     }
 }
 
-/// All rows with a schema, the partitions' side by side.
-async fn collect(
-    context: &SessionContext,
-    plan: &Arc<dyn ExecutionPlan>,
-    schema: &SchemaRef,
-) -> Result<Vec<RecordBatch>> {
-    let mut partitions = JoinSet::new();
-    for (number, stream) in
-        execute_stream_partitioned(Arc::clone(plan), context.task_ctx())?.into_iter().enumerate()
-    {
-        let schema = Arc::clone(schema);
-        partitions.spawn(async move {
-            let batches = stream.map(|batch| with_schema(&batch?, &schema));
-            (number, batches.try_collect::<Vec<RecordBatch>>().await)
-        });
-    }
-    let mut collected = BTreeMap::new();
-    while let Some(done) = partitions.join_next().await {
-        let (number, batches) =
-            done.map_err(|error| Error::internal("a partition failed").caused_by(error))?;
-        collected.insert(number, batches?);
-    }
-    Ok(collected.into_values().flatten().collect())
-}
-
 /// Counts rows and keeps them in memory: for `explain --analyze`, which publishes nothing.
 #[derive(Debug, Default)]
 pub struct Discard(BTreeMap<&'static str, Vec<RecordBatch>>);
@@ -427,53 +381,4 @@ impl Sink for Discard {
         let batches = self.0.remove(table.name).unwrap_or_default();
         Ok(Arc::new(MemTable::try_new(table.schema(), vec![batches])?))
     }
-}
-
-/// The batch with a schema's names and types, cast where they differ.
-///
-/// # Errors
-/// When a column cannot be cast, or is null where the schema says that it cannot be.
-pub fn with_schema(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
-    let columns = schema
-        .fields()
-        .iter()
-        .zip(batch.columns())
-        .map(|(field, column)| Ok(cast(&compacted(column)?, field.data_type())?))
-        .collect::<Result<Vec<_>>>()?;
-    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
-}
-
-/// A nested column with no more values than its rows refer to. The engine hands out slices that share the values of all
-/// rows; casting or joining such slices would copy all values for each. Of a list that is one slice of the values.
-fn compacted(column: &ArrayRef) -> Result<ArrayRef> {
-    let Some(lists) = column.as_list_opt::<i32>() else {
-        if !column.data_type().is_nested() {
-            return Ok(Arc::clone(column));
-        }
-        return Ok(take(column, &UInt64Array::from_iter_values(0..column.len() as u64), None)?);
-    };
-    let DataType::List(field) = column.data_type() else { return Ok(Arc::clone(column)) };
-    let (first, last) = (lists.offsets()[0], lists.offsets()[lists.len()]);
-    let offsets = lists.offsets().iter().map(|offset| offset - first).collect();
-    let values = lists.values().slice(first as usize, (last - first) as usize);
-    Ok(Arc::new(ListArray::try_new(
-        Arc::clone(field),
-        OffsetBuffer::new(offsets),
-        values,
-        lists.nulls().cloned(),
-    )?))
-}
-
-/// The schema with every field nullable, so that relations of the same columns have the same schema.
-fn all_nullable(schema: &Schema) -> SchemaRef {
-    fn nullable(field: &Field) -> Field {
-        let data_type = match field.data_type() {
-            DataType::List(item) => {
-                DataType::List(Arc::new(Field::new_list_field(nullable(item).data_type().clone(), true)))
-            }
-            other => other.clone(),
-        };
-        Field::new(field.name(), data_type, true)
-    }
-    Arc::new(Schema::new(schema.fields().iter().map(|field| nullable(field)).collect::<Vec<_>>()))
 }

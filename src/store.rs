@@ -65,55 +65,82 @@ impl Settings {
     }
 }
 
+/// A store's builder with the environment's settings. The builders have no trait in common.
+macro_rules! builder {
+    ($builder:ty, $prefix:literal, $location:expr) => {
+        Settings::of($prefix).apply(<$builder>::new().with_url($location.url.as_str()), <$builder>::with_config)
+    };
+}
+
 /// The store that a location lies in. Credentials are looked for at once, so that a run without any fails within seconds.
 ///
 /// # Errors
 /// When the store's settings do not add up or there are no credentials.
 pub async fn open(location: &Location) -> Result<Arc<dyn ObjectStore>> {
-    let unusable = |error: object_store::Error| {
-        Error::new(ErrorKind::Config, "the object store cannot be opened")
-            .with("location", location)
-            .caused_by(error)
-    };
-    let (scheme, _) = ObjectStoreScheme::parse(&location.url)
-        .map_err(|error| Error::config("not a location").with("location", location).caused_by(error))?;
-    let retry = retry()?;
-    // The builders have no trait in common. The same one without patience asks for credentials alone.
-    macro_rules! open_with_credentials {
-        ($builder:ty, $prefix:literal, $tried:expr) => {{
-            let settings = Settings::of($prefix);
-            let is_anonymous = settings.is_anonymous();
-            let builder = <$builder>::new().with_url(location.url.as_str());
-            let builder = settings.apply(builder, <$builder>::with_config);
-            if !is_anonymous {
-                let impatient =
-                    RetryConfig { max_retries: 1, retry_timeout: CREDENTIALS_TIMEOUT, ..retry.clone() };
-                let store = builder.clone().with_retry(impatient).build().map_err(unusable)?;
+    let impatient = RetryConfig { max_retries: 1, retry_timeout: CREDENTIALS_TIMEOUT, ..retry()? };
+    macro_rules! find_credentials {
+        ($builder:ty, $prefix:literal, $tried:expr) => {
+            if !Settings::of($prefix).is_anonymous() {
+                let store = builder!($builder, $prefix, location).with_retry(impatient).build();
+                let store = store.map_err(|error| unusable(location, error))?;
                 find_credentials(store.credentials().get_credential(), location, $tried).await?;
             }
-            Arc::new(Named(builder.with_retry(retry).build().map_err(unusable)?))
-        }};
+        };
     }
-    Ok(match scheme {
-        // folders that become empty are of no use to anyone
-        ObjectStoreScheme::Local => Arc::new(LocalFileSystem::new().with_automatic_cleanup(true)),
-        ObjectStoreScheme::AmazonS3 => open_with_credentials!(AmazonS3Builder, "AWS_", S3_CREDENTIALS),
+    match scheme(location)? {
+        ObjectStoreScheme::AmazonS3 => find_credentials!(AmazonS3Builder, "AWS_", S3_CREDENTIALS),
         ObjectStoreScheme::GoogleCloudStorage => {
-            open_with_credentials!(GoogleCloudStorageBuilder, "GOOGLE_", GCS_CREDENTIALS)
+            find_credentials!(GoogleCloudStorageBuilder, "GOOGLE_", GCS_CREDENTIALS);
         }
         ObjectStoreScheme::MicrosoftAzure => {
-            open_with_credentials!(MicrosoftAzureBuilder, "AZURE_", AZURE_CREDENTIALS)
+            find_credentials!(MicrosoftAzureBuilder, "AZURE_", AZURE_CREDENTIALS);
         }
+        _ => {}
+    }
+    build(location)
+}
+
+/// The same without looking for credentials first.
+///
+/// # Errors
+/// When the store's settings do not add up.
+pub fn build(location: &Location) -> Result<Arc<dyn ObjectStore>> {
+    let retry = retry()?;
+    macro_rules! named {
+        ($builder:expr) => {
+            Arc::new(Named($builder.with_retry(retry).build().map_err(|error| unusable(location, error))?))
+        };
+    }
+    Ok(match scheme(location)? {
+        // folders that become empty are of no use to anyone
+        ObjectStoreScheme::Local => Arc::new(LocalFileSystem::new().with_automatic_cleanup(true)),
+        ObjectStoreScheme::AmazonS3 => named!(builder!(AmazonS3Builder, "AWS_", location)),
+        ObjectStoreScheme::GoogleCloudStorage => {
+            named!(builder!(GoogleCloudStorageBuilder, "GOOGLE_", location))
+        }
+        ObjectStoreScheme::MicrosoftAzure => named!(builder!(MicrosoftAzureBuilder, "AZURE_", location)),
         ObjectStoreScheme::Http => {
             // who writes http:// means it
             let is_plain = (location.url.scheme() == "http").to_string();
             let builder = HttpBuilder::new()
                 .with_url(&location.url[..Position::BeforePath])
                 .with_config(ClientConfigKey::AllowHttp, is_plain);
-            Arc::new(Named(builder.with_retry(retry).build().map_err(unusable)?))
+            named!(builder)
         }
         _ => return Err(Error::config("not a location").with("location", location)),
     })
+}
+
+fn scheme(location: &Location) -> Result<ObjectStoreScheme> {
+    let (scheme, _) = ObjectStoreScheme::parse(&location.url)
+        .map_err(|error| Error::config("not a location").with("location", location).caused_by(error))?;
+    Ok(scheme)
+}
+
+fn unusable(location: &Location, error: object_store::Error) -> Error {
+    Error::new(ErrorKind::Config, "the object store cannot be opened")
+        .with("location", location)
+        .caused_by(error)
 }
 
 /// Waits for credentials, though not long.

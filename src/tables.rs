@@ -311,6 +311,12 @@ pub static TABLES: &[Table] = &[
     },
 ];
 
+/// The name of a table's part.
+#[must_use]
+pub fn part_name(number: usize) -> String {
+    format!("part-{number:05}.parquet")
+}
+
 /// The table of that name.
 #[must_use]
 pub fn table(name: &str) -> Option<&'static Table> {

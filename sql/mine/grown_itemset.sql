@@ -15,7 +15,7 @@ FROM (
     SELECT
         unnest(
             itemsets_of_ranks(
-                basket_chunk.baskets, item_group.first_item, item_group.end_item,
+                basket_chunk.items_chunk, item_group.first_item, item_group.end_item,
                 CAST($min_support_count AS BIGINT), CAST($max_length AS BIGINT), CAST($max_itemsets AS BIGINT),
                 $related_items
             )

@@ -5,7 +5,8 @@ use std::io::{self, IsTerminal, Write};
 use clap::CommandFactory;
 use tracing::Instrument;
 
-use crate::cli::{Cli, Command, Job, ResultFormat};
+use crate::cli::{self, Cli, Command, Job, ResultFormat};
+use crate::cluster::{self, ExecutorOptions, SchedulerOptions};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::{self, RunOptions, Running};
@@ -80,6 +81,8 @@ async fn carry_out(command: Command, running: &Running, run_id: uuid::Uuid) -> R
                 commit.run_date, commit.generation
             ))?;
         }
+        Command::Scheduler(options) => cluster::scheduler(&scheduler_options(options)?).await?,
+        Command::Executor(options) => cluster::executor(&executor_options(options)).await?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "regulars", &mut script);
@@ -87,6 +90,36 @@ async fn carry_out(command: Command, running: &Running, run_id: uuid::Uuid) -> R
         }
     }
     Ok(0)
+}
+
+fn scheduler_options(options: cli::Scheduler) -> Result<SchedulerOptions> {
+    let is_anywhere = ["0.0.0.0", "::"].contains(&options.host.as_str());
+    if is_anywhere && options.advertise.is_none() {
+        let message = "--host says to listen at all addresses: name with --advertise the one that executors reach";
+        return Err(Error::config(message).with("host", options.host));
+    }
+    Ok(SchedulerOptions {
+        advertise: options.advertise.unwrap_or_else(|| options.host.clone()),
+        host: options.host,
+        port: options.port,
+        executor_timeout: options.executor_timeout,
+    })
+}
+
+fn executor_options(options: cli::Executor) -> ExecutorOptions {
+    ExecutorOptions {
+        scheduler: options.scheduler,
+        host: options.host,
+        advertise: options.advertise,
+        port: options.port,
+        grpc_port: options.grpc_port,
+        health_port: options.health_port,
+        spill_dir: options.spill_dir.unwrap_or_else(|| options.work_dir.clone()),
+        work_dir: options.work_dir,
+        cores: options.cores,
+        memory: options.memory.as_u64(),
+        wait: options.wait,
+    }
 }
 
 async fn explain(job: Job, analyze: bool) -> Result<()> {

@@ -9,11 +9,13 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 pub use crate::mining::MinSupport;
 
+mod engine;
 pub mod keys;
 mod resolve;
 mod rfm;
 mod settings;
 
+pub use engine::{Ballista, Engine, SCHEDULER_PORT, SchedulerAddress};
 pub use settings::{Origin, Settings};
 
 /// What a command was told about the job, as typed.
@@ -277,15 +279,6 @@ pub struct Output {
     pub pseudonymise_customers: bool,
     /// The least number of customers behind a row of a summary.
     pub minimum_group_size: i64,
-}
-
-#[derive(Debug, Clone)]
-pub struct Engine {
-    /// 0 for the number of cores.
-    pub target_partitions: usize,
-    pub batch_size: usize,
-    pub memory_limit: usize,
-    pub spill_dir: PathBuf,
 }
 
 impl Config {

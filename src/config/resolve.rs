@@ -1,13 +1,11 @@
 //! From what was written to what is meant: each table of keys, checked value by value.
 
-use std::path::PathBuf;
-
 use chrono::NaiveDate;
 use datafusion::sql::parser::DFParserBuilder;
 
 use super::settings::Settings;
 use super::{
-    Algorithm, CUSTOMER_GROUPS, Categories, Clean, Columns, Engine, Format, GroupBy, Input, Items,
+    Algorithm, CUSTOMER_GROUPS, Categories, Clean, Columns, Format, GroupBy, Input, Items,
     MinSupport, Output, Rules, Select, Target,
 };
 use crate::error::{Error, Result};
@@ -266,41 +264,6 @@ impl Output {
             minimum_group_size: usize_in(settings, "output.minimum_group_size", 1)? as i64,
         };
         Ok((!output.location.is_empty()).then_some(output))
-    }
-}
-
-impl Engine {
-    pub(super) fn resolve(settings: &Settings) -> Result<Self> {
-        match settings.text("engine.kind").as_deref() {
-            Some("embedded") => {}
-            Some("ballista") => {
-                return Err(settings.error("engine.kind", "cannot be ballista in this version; use embedded"));
-            }
-            _ => return Err(settings.error("engine.kind", "must be embedded")),
-        }
-        if settings.text("engine.scheduler").is_some() {
-            return Err(settings.error("engine.scheduler", "belongs to engine.kind = \"ballista\""));
-        }
-        let memory_limit = required(settings.text("engine.memory_limit"), "engine.memory_limit")?;
-        let memory_limit = memory_limit
-            .parse::<bytesize::ByteSize>()
-            .ok()
-            .and_then(|size| usize::try_from(size.as_u64()).ok())
-            .filter(|bytes| *bytes >= 16 << 20)
-            .ok_or_else(|| {
-                settings.error("engine.memory_limit", "must be a size of at least 16MiB, such as 8GiB")
-            })?;
-        let spill_dir = PathBuf::from(required(settings.text("engine.spill_dir"), "engine.spill_dir")?);
-        if !spill_dir.is_dir() {
-            return Err(settings.error("engine.spill_dir", "is no folder"));
-        }
-        Ok(Self {
-            target_partitions: usize::try_from(integer_in(settings, "engine.target_partitions", 0, 1024)?)
-                .unwrap_or(0),
-            batch_size: usize::try_from(integer_in(settings, "engine.batch_size", 1, 1 << 20)?).unwrap_or(1),
-            memory_limit,
-            spill_dir,
-        })
     }
 }
 

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use chrono::{Days, NaiveDate};
-use datafusion::arrow::array::{ArrayRef, AsArray, Decimal128Array, Int32Array, Int64Array, StringArray};
-use datafusion::arrow::datatypes::Int64Type;
+use datafusion::arrow::array::{ArrayRef, Decimal128Array, Int32Array, Int64Array, StringArray};
 use datafusion::common::utils::SingleRowListArrayBuilder;
 use datafusion::scalar::ScalarValue;
 
 use super::{Counts, end_of, rows_of};
 use crate::config::{Binning, CompareTo, Rfm};
 use crate::error::{Error, ErrorKind, Result};
+use crate::kept::Kept;
 use crate::segments::{Cell, SegmentMap};
-use crate::steps::{Rows, Steps};
+use crate::rows::Rows;
+use crate::steps::Steps;
 
 const MICROSECONDS_A_DAY: i64 = 24 * 60 * 60 * 1_000_000;
 
@@ -25,21 +26,16 @@ pub(super) async fn score_customers(
     counts: &mut Counts,
 ) -> Result<()> {
     set_scoring(steps, rfm)?;
-    steps.register_rows("loyalty_group", &loyalty_groups(&rfm.groups)?)?;
-    steps.register_rows("segment_cell", &segment_cells(&segments.cells(rfm)?)?)?;
+    steps.register_rows("loyalty_group", &loyalty_groups(&rfm.groups)?).await?;
+    steps.register_rows("segment_cell", &segment_cells(&segments.cells(rfm)?)?).await?;
     if let Some(compare_to) = rfm.compare_to {
         let day = compared_day(compare_to, run_date)?;
         score_as_of(steps, rfm, run_date, day).await?;
-        steps.rows("customer_before").await?;
+        steps.keep("customer_before").await?;
     }
     let customers = score_as_of(steps, rfm, run_date, run_date).await?;
-    let orders: i64 = customers
-        .batches
-        .iter()
-        .filter_map(|batch| batch.column_by_name("orders"))
-        .map(|orders| orders.as_primitive::<Int64Type>().values().iter().sum::<i64>())
-        .sum();
-    counts.insert(("rfm", "customers".to_owned()), customers.count() as i64);
+    let orders = steps.rows("order_count").await?.single_count();
+    counts.insert(("rfm", "customers".to_owned()), customers.rows as i64);
     counts.insert(("rfm", "orders".to_owned()), orders);
     if rfm.negative == "error" {
         refuse_money_below_zero(steps).await?;
@@ -112,7 +108,7 @@ fn set_scoring(steps: &mut Steps<'_>, rfm: &Rfm) -> Result<()> {
 
 /// Registers the customers, valued and scored, as a run of that day would have; the as-of date follows the day as it follows the run
 /// date.
-async fn score_as_of(steps: &mut Steps<'_>, rfm: &Rfm, run_date: NaiveDate, day: NaiveDate) -> Result<Rows> {
+async fn score_as_of(steps: &mut Steps<'_>, rfm: &Rfm, run_date: NaiveDate, day: NaiveDate) -> Result<Kept> {
     let after = rfm.as_of.unwrap_or(run_date).signed_duration_since(run_date).num_days();
     let as_of = day.checked_add_days(Days::new(after.unsigned_abs()));
     let as_of = as_of.ok_or_else(|| Error::config("the as-of date is out of range"))?;
@@ -126,7 +122,7 @@ async fn score_as_of(steps: &mut Steps<'_>, rfm: &Rfm, run_date: NaiveDate, day:
     let window_end = (day < run_date).then_some(end);
     parameters.set("window_end", ScalarValue::TimestampMicrosecond(window_end, None));
 
-    let customers = steps.rows("customer").await?;
+    let customers = steps.keep("customer").await?;
     steps.view("valued_customer").await?;
     steps.rows("customer_range").await.map_err(too_large)?;
     steps.view("binned_customer").await?;

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray, StructArray, UInt32Array};
-use datafusion::arrow::compute::kernels::cmp::eq;
 use datafusion::arrow::compute::{
-    SortColumn, SortOptions, concat_batches, filter_record_batch, lexsort_to_indices, take,
+    SortColumn, SortOptions, concat_batches, lexsort_to_indices, take,
 };
 use datafusion::arrow::datatypes::{DataType, Int64Type, UInt32Type};
 use datafusion::functions::core::expr_ext::FieldAccessor;
@@ -18,8 +17,10 @@ use super::{allowed_items, rows_of};
 use crate::config::{GroupBy, Rules};
 use crate::error::{Error, ErrorKind, Result};
 use crate::group::Group;
+use crate::kept::Kept;
 use crate::source::Hierarchy;
-use crate::steps::{Rows, Steps};
+use crate::rows::Rows;
+use crate::steps::Steps;
 use crate::tables::{self, GroupColumn, GroupType};
 use crate::udaf::word_literal;
 
@@ -35,26 +36,18 @@ pub(super) struct Members {
 pub(super) struct Baskets {
     /// In the order of their values, which is that of the published tables.
     pub groups: Vec<Members>,
-    /// The items of each basket, behind the number of its group where there are groups.
-    rows: Rows,
+    /// The items of each basket; none where there are groups, whose baskets are kept together.
+    all: Option<Kept>,
 }
 
 impl Baskets {
     /// The baskets of the group of that number.
-    pub fn of(&self, number: usize) -> Result<Rows> {
-        if self.rows.schema.fields().len() == 1 {
-            return Ok(self.rows.clone());
+    pub async fn of(&self, steps: &mut Steps<'_>, number: usize) -> Result<Kept> {
+        if let Some(all) = &self.all {
+            return Ok(all.clone());
         }
-        let number = Int64Array::new_scalar(number as i64);
-        let schema = Arc::new(self.rows.schema.project(&[1])?);
-        let mut batches = Vec::new();
-        for batch in &self.rows.batches {
-            let rows = filter_record_batch(&batch.project(&[1])?, &eq(batch.column(0), &number)?)?;
-            if rows.num_rows() > 0 {
-                batches.push(rows);
-            }
-        }
-        Ok(Rows { schema, batches })
+        steps.parameters.set("group_number", number as i64);
+        steps.keep("basket_of_group").await
     }
 }
 
@@ -66,7 +59,7 @@ pub(super) async fn baskets(steps: &mut Steps<'_>, rules: &Rules, hierarchy: &Hi
         steps.view("item_line").await?;
         code_items(steps, rules, hierarchy).await?;
         let groups = vec![Members { group: Group::default(), basket_count }];
-        return Ok(Baskets { groups, rows: steps.rows("basket").await? });
+        return Ok(Baskets { groups, all: Some(steps.keep("basket").await?) });
     }
     register_grouped_lines(steps, rules).await?;
     let tally = steps.rows("group_tally").await?;
@@ -88,32 +81,32 @@ pub(super) async fn baskets(steps: &mut Steps<'_>, rules: &Rules, hierarchy: &Hi
         ("group_key", keys),
         ("min_support_count", Arc::new(Int64Array::from(least))),
     ];
-    steps.register_rows("basket_group", &rows_of(columns)?)?;
+    steps.register_rows("basket_group", &rows_of(columns)?).await?;
     steps.view("grouped_item_line").await?;
     let lines = steps.context.table_provider("grouped_item_line").await?;
     steps.register("item_line", lines)?;
     code_items(steps, rules, hierarchy).await?;
-    let rows = steps.rows("grouped_basket").await?;
+    steps.keep("grouped_basket").await?;
     // plans are shown for one group where there are no rows to tell the groups
     let groups = if steps.explains_only() { vec![unknown(&steps.group.columns)] } else { groups };
-    Ok(Baskets { groups, rows })
+    Ok(Baskets { groups, all: None })
 }
 
 /// Gives a code to each item and category that is wanted and may be frequent.
 async fn code_items(steps: &mut Steps<'_>, rules: &Rules, hierarchy: &Hierarchy) -> Result<()> {
-    steps.register_rows("hierarchy_node", &pairs(["item_id", "node_id"], &hierarchy.nodes())?)?;
+    steps.register_rows("hierarchy_node", &pairs(["item_id", "node_id"], &hierarchy.nodes())?).await?;
     steps.view("item_node").await?;
     let nodes = steps.context.table("item_node").await?;
     let wanted = allowed_items(&nodes, &rules.items, "rules.items")?;
     steps.register("wanted_item", nodes.filter(wanted)?.into_view())?;
-    if steps.rows("item").await?.count() > u32::MAX as usize {
+    if steps.keep("item").await?.rows > u32::MAX.into() {
         return Err(Error::new(
             ErrorKind::Limit,
             "there are more items than item codes; raise rules.min_support",
         ));
     }
-    steps.rows("line_item").await?;
-    steps.register_rows("item_ancestor", &pairs(["item_id", "ancestor_id"], &hierarchy.ancestors())?)?;
+    steps.keep("line_item").await?;
+    steps.register_rows("item_ancestor", &pairs(["item_id", "ancestor_id"], &hierarchy.ancestors())?).await?;
     let related = steps.rows("related_item").await?;
     let mut words = Vec::with_capacity(related.count() * 2);
     for batch in &related.batches {

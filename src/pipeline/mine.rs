@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array, ListArray, RecordBatch};
-use datafusion::arrow::buffer::OffsetBuffer;
-use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt32Type};
+use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+use datafusion::arrow::datatypes::{Int64Type, UInt32Type};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::metrics::Time;
 use datafusion::physical_plan::repartition::BatchPartitioner;
 
 use super::{Counts, add, rows_of};
+use crate::chunk::Chunked;
 use crate::config::{Algorithm, Rules, Target};
 use crate::error::{Error, Result};
-use crate::steps::{Rows, Steps};
+use crate::kept::Kept;
+use crate::rows::Rows;
+use crate::steps::Steps;
 use crate::udaf::{Candidates, too_many_itemsets};
 
 /// Ranges of ranks for each partition: enough that each partition gets about the same work.
@@ -21,17 +23,17 @@ const GROUPS_OF_FEW_BASKETS: usize = 8;
 
 /// The same where there are so many baskets that their number tells the work, and each range keeps much of all of them.
 const GROUPS_OF_MANY_BASKETS: usize = 1;
-const MANY_BASKETS: usize = 1_000_000;
+const MANY_BASKETS: u64 = 1_000_000;
 
 /// Finds the frequent itemsets of some baskets and registers them as `itemset_support`.
 pub(super) async fn mine(
     steps: &mut Steps<'_>,
     rules: &Rules,
     basket_count: i64,
-    baskets: &Rows,
+    baskets: &Kept,
     counts: &mut Counts,
 ) -> Result<()> {
-    steps.register_rows("basket", baskets)?;
+    steps.register("basket", Arc::clone(&baskets.relation))?;
     steps.parameters.set("basket_count", basket_count);
     steps.parameters.set("min_support_count", rules.min_support.count_of(basket_count));
     let mined = mined_length(rules);
@@ -47,7 +49,7 @@ pub(super) async fn mine(
         Algorithm::FpGrowth => grow(steps, baskets).await?,
         Algorithm::Apriori => level_by_level(steps, rules).await?,
     }
-    let itemsets = steps.rows("itemset_support").await?.count() as i64;
+    let itemsets = steps.keep("itemset_support").await?.rows as i64;
     add(counts, "itemsets", itemsets);
     let by_length = lengths(&steps.rows("itemset_length").await?);
     let so_far = counts.get(&("rules", "itemsets".to_owned())).copied().unwrap_or_default();
@@ -102,14 +104,14 @@ fn lengths(rows: &Rows) -> BTreeMap<usize, u64> {
 }
 
 /// FP-growth, by ranges of ranks side by side (Li et al. 2008).
-async fn grow(steps: &mut Steps<'_>, baskets: &Rows) -> Result<()> {
-    steps.register_rows("basket_chunk", &chunks(baskets)?)?;
+async fn grow(steps: &mut Steps<'_>, baskets: &Kept) -> Result<()> {
+    steps.register("basket_chunk", Arc::new(Chunked::new(Arc::clone(&baskets.relation))))?;
     let partitions = steps.context.copied_config().target_partitions();
     let per_partition =
-        if baskets.count() < MANY_BASKETS { GROUPS_OF_FEW_BASKETS } else { GROUPS_OF_MANY_BASKETS };
+        if baskets.rows < MANY_BASKETS { GROUPS_OF_FEW_BASKETS } else { GROUPS_OF_MANY_BASKETS };
     let keys = exchange_keys(per_partition * partitions, partitions)?;
     steps.parameters.set("item_groups", keys.len() as i64);
-    steps.register_rows("exchange_key", &keys_by_group(keys)?)?;
+    steps.register_rows("exchange_key", &keys_by_group(keys)?).await?;
     steps.rows("item_group").await?;
     steps.view("grown_itemset").await?;
     let found = steps.context.table_provider("grown_itemset").await?;
@@ -147,21 +149,6 @@ fn keys_by_group(keys: Vec<i64>) -> Result<Rows> {
     rows_of(vec![("item_group", Arc::new(groups)), ("exchange_key", Arc::new(Int64Array::from(keys)))])
 }
 
-/// The batches of baskets as rows: what goes through them many times should not pay for each basket as a row.
-fn chunks(baskets: &Rows) -> Result<Rows> {
-    let basket = Arc::new(Field::new_list_field(baskets.schema.field(0).data_type().clone(), true));
-    let chunk = |batch: &RecordBatch| -> Result<RecordBatch> {
-        let offsets = OffsetBuffer::from_lengths([batch.num_rows()]);
-        let chunk = ListArray::try_new(Arc::clone(&basket), offsets, Arc::clone(batch.column(0)), None)?;
-        Ok(RecordBatch::try_from_iter([("baskets", Arc::new(chunk) as ArrayRef)])?)
-    };
-    let field = Field::new("baskets", DataType::List(Arc::clone(&basket)), false);
-    Ok(Rows {
-        schema: Arc::new(Schema::new(vec![field])),
-        batches: baskets.batches.iter().map(chunk).collect::<Result<_>>()?,
-    })
-}
-
 /// Apriori, level by level (Agrawal and Srikant 1994).
 async fn level_by_level(steps: &mut Steps<'_>, rules: &Rules) -> Result<()> {
     let mut level = steps.rows("frequent_item").await?;
@@ -178,7 +165,7 @@ async fn level_by_level(steps: &mut Steps<'_>, rules: &Rules) -> Result<()> {
         {
             break;
         }
-        steps.register_rows("frequent_level", &level)?;
+        steps.register_rows("frequent_level", &level).await?;
         level = if length == 2 {
             steps.rows("frequent_pair").await?
         } else {
@@ -189,7 +176,7 @@ async fn level_by_level(steps: &mut Steps<'_>, rules: &Rules) -> Result<()> {
             break;
         }
     }
-    steps.register_rows("found_itemset", &all)
+    steps.register_rows("found_itemset", &all).await
 }
 
 /// The next level: candidates from the one before, their counts, and those that are frequent.

@@ -14,10 +14,12 @@ use datafusion::scalar::ScalarValue;
 use crate::config::{Config, Items};
 use crate::error::{Error, ErrorKind, Result};
 use crate::group::Group;
+use crate::kept::Kept;
 use crate::segments::SegmentMap;
 use crate::source::{self, Hierarchy};
 use crate::sql::Parameters;
-use crate::steps::{Rows, Steps};
+use crate::rows::Rows;
+use crate::steps::Steps;
 use crate::text::in_a_line;
 
 mod customers;
@@ -66,7 +68,7 @@ pub async fn run(steps: &mut Steps<'_>, inputs: Inputs, config: &Config) -> Resu
     for (table, rows) in &steps.withheld {
         counts.insert(("rfm", format!("{table}_rows_withheld")), *rows as i64);
     }
-    steps.register_rows("stage_count", &count_rows(&counts)?)?;
+    steps.register_rows("stage_count", &count_rows(&counts)?).await?;
     steps.table("run_summary").await?;
     Ok(groups)
 }
@@ -85,7 +87,7 @@ async fn mine_groups(
     let mut mined = Vec::with_capacity(baskets.groups.len());
     for (number, members) in baskets.groups.iter().enumerate() {
         steps.group = members.group.clone();
-        let rows = baskets.of(number)?;
+        let rows = baskets.of(steps, number).await?;
         mine_group(steps, config, members.basket_count, &rows, counts)
             .await
             .map_err(|error| members.group.blame(error))?;
@@ -107,7 +109,7 @@ async fn mine_group(
     steps: &mut Steps<'_>,
     config: &Config,
     basket_count: i64,
-    baskets: &Rows,
+    baskets: &Kept,
     counts: &mut Counts,
 ) -> Result<()> {
     mine::mine(steps, &config.rules, basket_count, baskets, counts).await?;
@@ -139,7 +141,7 @@ async fn clean(
     steps.view("checked_line").await?;
     let with_baskets = config.select.itemsets && config.rules.by.is_empty();
     steps.parameters.set("with_baskets", with_baskets);
-    steps.rows("line_tally").await?;
+    steps.keep("line_tally").await?;
     let lines = steps.rows("line_count").await?;
     for batch in &lines.batches {
         let measures = datafusion::arrow::compute::cast(batch.column(0), &DataType::Utf8)?;

@@ -9,13 +9,14 @@ use super::{Counts, add, allowed_items};
 use crate::config::{Items, Rules};
 use crate::error::{Error, ErrorKind, Result};
 use crate::source;
-use crate::steps::{Rows, Steps};
+use crate::rows::Rows;
+use crate::steps::Steps;
 
 /// Splits the itemsets into rules, measures them, and publishes those that are wanted.
 pub(super) async fn score_rules(steps: &mut Steps<'_>, rules: &Rules, counts: &mut Counts) -> Result<()> {
     steps.parameters.set("min_confidence", rules.min_confidence);
     steps.parameters.set("min_lift", rules.min_lift);
-    steps.rows("itemset_index").await?;
+    steps.keep("itemset_index").await?;
     register_sides(steps, rules).await?;
     let tested = rules_tested(&steps.rows("rule_space").await?, rules.max_consequent_length);
     add(counts, "rules_tested", tested);
@@ -67,13 +68,13 @@ async fn confident_rules(steps: &mut Steps<'_>, rules: &Rules) -> Result<()> {
         if level.count() == 0 {
             break;
         }
-        steps.register_rows("confident_level", &level)?;
+        steps.register_rows("confident_level", &level).await?;
         let extended = steps.rows("rule_extension").await?;
-        steps.register_rows("rule_split", &extended)?;
+        steps.register_rows("rule_split", &extended).await?;
         level = steps.rows("confident_rule").await?;
         all.batches.extend(level.batches.iter().cloned());
     }
-    steps.register_rows("confident_rule", &all)
+    steps.register_rows("confident_rule", &all).await
 }
 
 /// The measured rules, with adjusted p-values where they are asked for.

@@ -21,10 +21,11 @@ mod delta;
 mod fingerprint;
 mod garbage;
 mod manifest;
-mod part_writer;
+pub(crate) mod part_writer;
 mod place;
 mod promotion;
 mod rollback;
+mod scratch;
 mod stage;
 
 use fingerprint::parameters;
@@ -34,6 +35,7 @@ pub use fingerprint::fingerprints;
 pub use manifest::{Commit, Part, TableObjects};
 pub use place::Place;
 pub use rollback::rollback;
+pub use scratch::Scratch;
 pub use stage::{Stage, relation};
 
 use place::delete_below;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::BatchCoalescer;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::error::DataFusionError;
 use datafusion::object_store::ObjectStore;
 use datafusion::object_store::buffered::BufWriter;
@@ -29,8 +29,17 @@ const ROWS_PER_BATCH: usize = 8192;
 /// Few enough that readers divide a table among their cores; a multiple of the rows of a batch.
 const ROWS_PER_ROW_GROUP: usize = 1 << 17;
 
+/// How an object is compressed.
+#[derive(Debug, Clone, Copy)]
+pub enum Compressed {
+    /// To be kept: zstd.
+    Well,
+    /// To be read once or twice: LZ4, and no statistics of pages.
+    Fast,
+}
+
 /// Memory: the rows of one row group, and one more encoded.
-pub(super) struct PartWriter {
+pub struct PartWriter {
     pub staged: Path,
     pub rows: u64,
     object: BufWriter,
@@ -42,13 +51,13 @@ pub(super) struct PartWriter {
     batches: Vec<RecordBatch>,
     row_groups: usize,
     /// The columns of the row group before it.
-    encoding: Vec<JoinHandle<ParquetResult<ArrowColumnChunk>>>,
+    encoding: Vec<JoinHandle<ParquetResult<Vec<ArrowColumnChunk>>>>,
     digest: Sha256,
     bytes: u64,
 }
 
 /// What was written to a part.
-pub(super) struct Written {
+pub struct Written {
     pub rows: u64,
     pub bytes: u64,
     /// In hexadecimal digits.
@@ -65,11 +74,20 @@ impl fmt::Debug for PartWriter {
 }
 
 impl PartWriter {
-    pub fn open(store: &Arc<dyn ObjectStore>, staged: Path, schema: SchemaRef) -> Result<Self> {
+    pub fn open(
+        store: &Arc<dyn ObjectStore>,
+        staged: Path,
+        schema: SchemaRef,
+        compressed: Compressed,
+    ) -> Result<Self> {
+        let (compression, statistics) = match compressed {
+            Compressed::Well => (Compression::ZSTD(ZstdLevel::try_new(3)?), EnabledStatistics::Page),
+            Compressed::Fast => (Compression::LZ4_RAW, EnabledStatistics::Chunk),
+        };
         let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
+            .set_compression(compression)
             .set_max_row_group_row_count(Some(ROWS_PER_ROW_GROUP))
-            .set_statistics_enabled(EnabledStatistics::Page)
+            .set_statistics_enabled(statistics)
             .set_created_by(concat!("regulars ", env!("CARGO_PKG_VERSION")).to_owned())
             .build();
         let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties))?;
@@ -124,11 +142,12 @@ impl PartWriter {
     async fn encode(&mut self) -> Result<()> {
         self.end_row_group().await?;
         let batches: Arc<[RecordBatch]> = std::mem::take(&mut self.batches).into();
-        let writers = self.encoders.create_column_writers(self.row_groups)?;
+        let mut writers = self.encoders.create_column_writers(self.row_groups)?.into_iter();
         self.row_groups += 1;
-        for (column, writer) in writers.into_iter().enumerate() {
+        for (column, field) in self.schema.fields().iter().enumerate() {
+            let writers = writers.by_ref().take(leaves(field.data_type())).collect();
             let (batches, schema) = (Arc::clone(&batches), Arc::clone(&self.schema));
-            self.encoding.push(tokio::spawn(async move { encoded(writer, &schema, &batches, column) }));
+            self.encoding.push(tokio::spawn(async move { encoded(writers, &schema, &batches, column) }));
         }
         Ok(())
     }
@@ -141,7 +160,7 @@ impl PartWriter {
         let mut columns = Vec::with_capacity(self.encoding.len());
         for column in std::mem::take(&mut self.encoding) {
             let failed = |error| Error::internal("a column could not be encoded").caused_by(error);
-            columns.push(column.await.map_err(failed)??);
+            columns.extend(column.await.map_err(failed)??);
         }
         let mut row_group = self.file.next_row_group()?;
         for column in columns {
@@ -160,17 +179,27 @@ impl PartWriter {
     }
 }
 
-/// A column of a row group. Every column of ours is one of Parquet's: a list holds no structs.
+/// How many columns of Parquet a column of a type makes: one, but for structs.
+fn leaves(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::Struct(fields) => fields.iter().map(|field| leaves(field.data_type())).sum(),
+        DataType::List(item) => leaves(item.data_type()),
+        _ => 1,
+    }
+}
+
+/// A column of a row group, with a writer for each column of Parquet that it makes.
 fn encoded(
-    mut writer: ArrowColumnWriter,
+    mut writers: Vec<ArrowColumnWriter>,
     schema: &SchemaRef,
     batches: &[RecordBatch],
     column: usize,
-) -> ParquetResult<ArrowColumnChunk> {
+) -> ParquetResult<Vec<ArrowColumnChunk>> {
     for batch in batches {
-        for leaf in compute_leaves(schema.field(column), batch.column(column))? {
+        let leaves = compute_leaves(schema.field(column), batch.column(column))?;
+        for (writer, leaf) in writers.iter_mut().zip(leaves) {
             writer.write(&leaf)?;
         }
     }
-    writer.close()
+    writers.into_iter().map(ArrowColumnWriter::close).collect()
 }

@@ -9,12 +9,14 @@ use datafusion::object_store::path::Path;
 use datafusion::object_store::{self, ObjectStore, ObjectStoreExt};
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
+use url::Url;
 
 use super::manifest::Commit;
 use crate::config::Output;
 use crate::error::{Error, ErrorKind, Result};
 use crate::location::Location;
 use crate::store;
+use crate::tables::part_name;
 
 /// The output's place for one run date.
 #[derive(Debug, Clone)]
@@ -67,6 +69,13 @@ impl Place {
     pub fn url_of(&self, relative: &str) -> Result<ListingTableUrl> {
         let url = self.location.object_url(&self.path_of(relative));
         Ok(ListingTableUrl::try_new(url, None)?)
+    }
+
+    /// The URL of a folder.
+    pub(super) fn folder_url(&self, folder: &Path) -> Url {
+        let mut url = self.location.object_url(folder);
+        url.set_path(&format!("{}/", url.path()));
+        url
     }
 
     /// The dates that anything was committed for, ascending.
@@ -189,10 +198,6 @@ fn refuse_what_is_no_folder(location: &Location) -> Result<()> {
             .with("path", path.display())
             .with("key", "output.location")),
     }
-}
-
-pub(super) fn part_name(number: usize) -> String {
-    format!("part-{number:05}.parquet")
 }
 
 /// Deletes an object, which may be gone already.

@@ -21,11 +21,12 @@ use futures::StreamExt;
 use sha2::{Digest, Sha256};
 
 use super::manifest::{Part, TableObjects};
-use super::part_writer::{PartWriter, Written};
-use super::place::{Place, delete, part_name};
+use super::part_writer::{Compressed, PartWriter, Written};
+use super::place::{Place, delete};
 use crate::error::Result;
-use crate::steps::{Sink, with_schema};
-use crate::tables::Table;
+use crate::rows::with_schema;
+use crate::steps::Sink;
+use crate::tables::{Table, part_name};
 
 /// Writes a run's tables under its attempt.
 #[derive(Debug)]
@@ -48,7 +49,7 @@ impl Stage {
     /// Begins one object.
     fn open_part(&self, table: &Table, number: usize) -> Result<PartWriter> {
         let staged = self.place.staged(&self.attempt, table.name, number);
-        PartWriter::open(&self.place.store, staged, table.schema())
+        PartWriter::open(&self.place.store, staged, table.schema(), Compressed::Well)
     }
 
     /// A part's name among the published ones. A Delta table's files are never replaced, so that readers of its older versions find theirs.

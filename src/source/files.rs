@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::DateTime;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::Statistics;
+use datafusion::common::stats::Precision;
 use datafusion::datasource::TableType;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::listing::PartitionedFile;
@@ -18,6 +21,7 @@ use datafusion::object_store::path::Path;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::scalar::ScalarValue;
 
+use super::schema::parquet_format;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a hive table calls the partition of lines without a value.
@@ -29,6 +33,16 @@ pub struct ListedFiles {
     format: Arc<dyn FileFormat>,
     schema: TableSchema,
     files: Vec<PartitionedFile>,
+    /// Where it is known.
+    rows: Option<u64>,
+}
+
+/// A Parquet file that this run wrote.
+#[derive(Debug, Clone)]
+pub struct WrittenFile {
+    pub path: Path,
+    pub bytes: u64,
+    pub rows: u64,
 }
 
 impl ListedFiles {
@@ -66,7 +80,29 @@ impl ListedFiles {
             format,
             schema: TableSchema::builder(file_schema).with_table_partition_cols(columns).build(),
             files,
+            rows: None,
         })
+    }
+
+    /// A table over files that this run wrote, whose rows are counted.
+    ///
+    /// # Errors
+    /// When two columns have the same name.
+    pub fn of_written(store: ObjectStoreUrl, schema: SchemaRef, files: &[WrittenFile]) -> Result<Self> {
+        let listed: Vec<ObjectMeta> = files
+            .iter()
+            .map(|file| ObjectMeta {
+                location: file.path.clone(),
+                // written once, under a name of its own
+                last_modified: DateTime::UNIX_EPOCH,
+                size: file.bytes,
+                e_tag: None,
+                version: None,
+            })
+            .collect();
+        let format = Arc::new(parquet_format());
+        let table = Self::try_new(store, format, schema, &Path::default(), &[], &listed)?;
+        Ok(Self { rows: Some(files.iter().map(|file| file.rows).sum()), ..table })
     }
 }
 
@@ -108,7 +144,12 @@ impl TableProvider for ListedFiles {
     ) -> EngineResult<Arc<dyn ExecutionPlan>> {
         let groups = FileGroup::new(self.files.clone()).split_files(state.config().target_partitions());
         let source = self.format.file_source(self.schema.clone());
+        let mut statistics = Statistics::new_unknown(self.schema.table_schema());
+        if let Some(rows) = self.rows {
+            statistics.num_rows = Precision::Exact(usize::try_from(rows).unwrap_or(usize::MAX));
+        }
         let scan = FileScanConfigBuilder::new(self.store.clone(), source)
+            .with_statistics(statistics)
             .with_file_groups(groups)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)

@@ -22,8 +22,7 @@ mod mapping;
 mod order_line;
 mod schema;
 
-use files::ListedFiles;
-
+pub use files::{ListedFiles, WrittenFile};
 pub use hierarchy::Hierarchy;
 pub use mapping::predicate;
 pub use order_line::order_line;

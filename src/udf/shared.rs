@@ -91,11 +91,14 @@ pub fn one_list(function: &str, argument: &ColumnarValue) -> Result<Option<Array
         ColumnarValue::Array(lists) if matches!(lists.data_type(), DataType::Dictionary(_, _)) => {
             let lists = lists.as_dictionary::<Int32Type>();
             let keys = lists.keys();
-            if keys.null_count() > 0 || keys.values().windows(2).any(|pair| pair[0] != pair[1]) {
-                return exec_err!("{function} takes one list for all rows");
-            }
             let values = lists.values().as_list::<i32>();
             let first = keys.values().first().map(|key| *key as usize);
+            // batches that were put together each bring the list
+            let mut others = keys.values().windows(2).filter(|pair| pair[0] != pair[1]);
+            let is_other = |key: i32| first.is_some_and(|first| values.value(key as usize) != values.value(first));
+            if keys.null_count() > 0 || others.any(|pair| is_other(pair[1])) {
+                return exec_err!("{function} takes one list for all rows");
+            }
             Ok(first.filter(|first| values.is_valid(*first)).map(|first| values.value(first)))
         }
         _ => exec_err!("{function} takes one list for all rows: write (SELECT shared(...) ...)"),
