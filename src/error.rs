@@ -6,13 +6,14 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use datafusion::object_store;
 use datafusion::parquet::errors::ParquetError;
+use serde::{Deserialize, Serialize};
 
 use crate::text::in_a_line;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What kind of failure it is; decides the exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ErrorKind {
     /// Arguments or configuration that cannot work.
     Config,
@@ -54,7 +55,6 @@ const NOT_FOUND: &str = "not found";
 const CORRUPT_PARQUET: &str = "a Parquet file cannot be read; it may be truncated, corrupt or no Parquet";
 
 /// An error with its kind, a sentence, the places it concerns and what caused it.
-#[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
@@ -126,6 +126,33 @@ impl fmt::Display for Error {
             write!(f, ": {}", in_a_line(&cause.lines().map(str::trim).collect::<Vec<_>>().join(" ")))?;
         }
         Ok(())
+    }
+}
+
+/// What an error's text for programmers holds, so that it can be read back from among other text.
+#[derive(Serialize, Deserialize)]
+struct Told {
+    kind: ErrorKind,
+    message: String,
+}
+
+/// What [`Told`] follows.
+const MARK: &str = "regulars::Error ";
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told = Told { kind: self.kind, message: self.to_string() };
+        write!(f, "{MARK}{}", serde_json::to_string(&told).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl Error {
+    /// The first error that a text for programmers tells of.
+    #[must_use]
+    pub fn told_in(text: &str) -> Option<Self> {
+        let (_, told) = text.split_once(MARK)?;
+        let told = serde_json::Deserializer::from_str(told).into_iter::<Told>().next()?.ok()?;
+        Some(Self::new(told.kind, told.message))
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ballista_core::config::{
     BALLISTA_BROADCAST_JOIN_THRESHOLD_BYTES, BALLISTA_BROADCAST_JOIN_THRESHOLD_ROWS,
-    BALLISTA_CLIENT_GRPC_MAX_MESSAGE_SIZE,
+    BALLISTA_CLIENT_GRPC_MAX_MESSAGE_SIZE, BALLISTA_SCHEDULER_MAX_PARTITIONS_PER_TASK,
 };
 use ballista_core::extension::SessionConfigExt;
 use datafusion::config::SpillCompression;
@@ -62,11 +62,19 @@ async fn on_cluster(engine: &Engine, cluster: Arc<Cluster>) -> Result<SessionCon
     config = config
         .set_usize(BALLISTA_BROADCAST_JOIN_THRESHOLD_BYTES, BROADCAST_BYTES)
         .set_usize(BALLISTA_BROADCAST_JOIN_THRESHOLD_ROWS, BROADCAST_ROWS)
-        .set_usize(BALLISTA_CLIENT_GRPC_MAX_MESSAGE_SIZE, MESSAGE_LIMIT);
+        .set_usize(BALLISTA_CLIENT_GRPC_MAX_MESSAGE_SIZE, MESSAGE_LIMIT)
+        // what a task does then does not depend on how many cores were free when it began
+        .set_usize(BALLISTA_SCHEDULER_MAX_PARTITIONS_PER_TASK, 1);
     config.set_extension(Arc::clone(&cluster));
     let runtime = runtime(engine, &mut config)?;
     let planner = cluster::Planner(Arc::clone(&cluster));
-    let context = knowing_our_functions(builder(config, runtime).with_query_planner(Arc::new(planner)));
+    let builder = SessionStateBuilder::new_with_default_features()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_query_planner(Arc::new(planner))
+        .with_physical_optimizer_rules(cluster::rules())
+        .with_physical_optimizer_rule(Arc::new(AggregateOnce));
+    let context = knowing_our_functions(builder);
     cluster.scratch.register(&context);
     Ok(context)
 }

@@ -1,4 +1,21 @@
-//! What a job's failure means: the cluster tells it as text alone.
+//! What a job's failure means. The cluster tells it as text alone, so executors sort their errors before they go into that text,
+//! and the client reads them from it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use ballista_core::JobId;
+use ballista_core::error::BallistaError;
+use ballista_core::serde::protobuf::{
+    RuntimeStatsReport, ShuffleWritePartition, TaskColumnStats, WindowStateReport,
+};
+use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor};
+use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::metrics::MetricsSet;
+use datafusion::prelude::SessionConfig;
 
 use crate::error::{Error, ErrorKind};
 use crate::text::without_middle;
@@ -6,5 +23,102 @@ use crate::text::without_middle;
 /// The error of a job that failed.
 #[must_use]
 pub fn error_of(told: &str) -> Error {
-    Error::new(ErrorKind::External, "the job failed on the cluster").caused_by(without_middle(told, 2000, 2000))
+    Error::told_in(told).unwrap_or_else(|| {
+        let message = "the job failed on the cluster; the same command may work later";
+        Error::new(ErrorKind::External, message).caused_by(without_middle(told, 2000, 2000))
+    })
+}
+
+/// Runs stages as Ballista does, and sorts what fails as it would be sorted here.
+pub struct Sorting(DefaultExecutionEngine);
+
+impl Sorting {
+    #[must_use]
+    pub fn new(engine: DefaultExecutionEngine) -> Self {
+        Self(engine)
+    }
+}
+
+impl ExecutionEngine for Sorting {
+    fn create_query_stage_exec(
+        &self,
+        job_id: JobId,
+        stage_id: usize,
+        task_id: usize,
+        partitions: Vec<usize>,
+        plan: Arc<dyn ExecutionPlan>,
+        work_dir: &str,
+        config: &SessionConfig,
+    ) -> Result<Arc<dyn QueryStageExecutor>> {
+        let stage =
+            self.0.create_query_stage_exec(job_id, stage_id, task_id, partitions, plan, work_dir, config)?;
+        Ok(Arc::new(Stage(stage)))
+    }
+}
+
+#[derive(Debug)]
+struct Stage(Arc<dyn QueryStageExecutor>);
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[async_trait]
+impl QueryStageExecutor for Stage {
+    async fn execute_query_stage(
+        &self,
+        task_id: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<Vec<ShuffleWritePartition>> {
+        self.0.execute_query_stage(task_id, context).await.map_err(sorted)
+    }
+
+    fn collect_plan_metrics(&self) -> Vec<MetricsSet> {
+        self.0.collect_plan_metrics()
+    }
+
+    fn collect_runtime_stats_reports(&self) -> Vec<RuntimeStatsReport> {
+        self.0.collect_runtime_stats_reports()
+    }
+
+    fn collect_window_state_reports(&self) -> Result<Vec<WindowStateReport>> {
+        self.0.collect_window_state_reports()
+    }
+
+    fn collect_column_stats(&self) -> Vec<TaskColumnStats> {
+        self.0.collect_column_stats()
+    }
+}
+
+/// What the cluster tries again stays as it is; anything else becomes an error of ours.
+fn sorted(error: DataFusionError) -> DataFusionError {
+    let is_tried_again = match error.find_root() {
+        DataFusionError::IoError(_) => true,
+        DataFusionError::External(source) => source.is::<BallistaError>(),
+        _ => false,
+    };
+    if is_tried_again { error } else { Error::from(error).into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_keeps_its_kind_and_sentence_across_the_wire() {
+        let limit = Error::new(ErrorKind::Limit, "more \"itemsets\" than\nthe limit").with("key", "rules.max_itemsets");
+        let sentence = limit.to_string();
+        let told = format!("Job failed: {:?}", sorted(DataFusionError::from(limit).context("in a stage")));
+        let error = error_of(&told);
+        assert_eq!((error.kind(), error.to_string()), (ErrorKind::Limit, sentence));
+    }
+
+    #[test]
+    fn a_failure_that_says_nothing_may_be_tried_again() {
+        assert_eq!(error_of("the executor is lost").kind(), ErrorKind::External);
+        let lost = DataFusionError::External(Box::new(BallistaError::Cancelled));
+        assert!(matches!(sorted(lost), DataFusionError::External(source) if source.is::<BallistaError>()));
+    }
 }

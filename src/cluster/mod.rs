@@ -21,8 +21,10 @@ use crate::publish::Scratch;
 
 mod client;
 mod codec;
+mod connections;
 mod failure;
 mod plan;
+mod rules;
 mod serve;
 mod stores;
 mod version;
@@ -30,6 +32,7 @@ pub mod write;
 
 pub use codec::Codec;
 pub use plan::{OnCluster, Planner};
+pub use rules::rules;
 pub use serve::{ExecutorOptions, SchedulerOptions, executor, scheduler};
 
 use client::Client;

@@ -12,6 +12,7 @@ use ballista_core::ConfigProducer;
 use ballista_core::extension::SessionConfigExt;
 use ballista_core::registry::BallistaFunctionRegistry;
 use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
+use ballista_executor::execution_engine::DefaultExecutionEngine;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
 use ballista_executor::health::ExecutorHealth;
 use ballista_scheduler::api::get_routes;
@@ -26,6 +27,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tonic::service::RoutesBuilder;
 
+use super::connections::Connections;
+use super::failure::Sorting;
 use super::stores::Opening;
 use super::{Codec, MESSAGE_LIMIT, client, version};
 use crate::config::{Engine, SchedulerAddress};
@@ -220,6 +223,7 @@ fn executor_config(
     let is_anywhere = ["0.0.0.0", "::"].contains(&options.host.as_str());
     let seen_as = options.advertise.clone().or_else(|| (!is_anywhere).then(|| options.host.clone()));
     let spilling = Arc::clone(&spill_folder);
+    let engine = DefaultExecutionEngine::with_client_pool(Arc::new(Connections::default()));
     let config = ExecutorProcessConfig {
         bind_host: options.host.clone(),
         external_host: seen_as,
@@ -239,6 +243,7 @@ fn executor_config(
             session::serving_runtime(&spilling, Arc::clone(&stores) as _)
         })),
         override_physical_codec: Some(Arc::new(Codec::default())),
+        override_execution_engine: Some(Arc::new(Sorting::new(engine))),
         override_create_grpc_client_endpoint: Some(Arc::new(|to| client::endpoint(to).map_err(Into::into))),
         health,
         ..ExecutorProcessConfig::default()
