@@ -40,13 +40,24 @@ pub async fn keep(context: &SessionContext, plan: &Arc<dyn ExecutionPlan>) -> Re
         let batches = collect(context, plan, &schema).await?;
         return keep_rows(context, &Rows { schema, batches }).await;
     };
+    in_files(remote.cluster(), schema, &write_between(context, remote, Kind::Kept).await?)
+}
+
+/// Has the executors write a plan's rows where they stand between stages, without bringing them together.
+///
+/// # Errors
+/// When the job fails.
+pub async fn write_between(
+    context: &SessionContext,
+    remote: &OnCluster,
+    kind: Kind,
+) -> Result<Vec<WrittenFile>> {
     let folder = remote.cluster().scratch.folder().to_string();
-    let objects = write(context, remote, remote.side_by_side(), Target { folder, kind: Kind::Kept }).await?;
-    let files: Vec<WrittenFile> = objects
-        .into_iter()
+    let objects = write(context, remote, remote.side_by_side()?, Target { folder, kind }).await?;
+    let files = objects.into_iter();
+    Ok(files
         .map(|object| WrittenFile { path: object.path, bytes: object.bytes, rows: object.rows })
-        .collect();
-    in_files(remote.cluster(), schema, &files)
+        .collect())
 }
 
 /// Has the executors write a plan's rows side by side, and tells the objects.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,8 @@ pub struct Table {
     pub selection: Option<&'static str>,
     /// What `rules.by` leads it with.
     pub groups: Vec<GroupColumn>,
+    /// What the rows of a group are ordered by before their key, and whether the largest come first.
+    before_key: &'static [(&'static str, bool)],
     /// The columns that tell the rows of a group apart.
     key: &'static [&'static str],
     /// The columns that count the customers behind a row of a summary: `output.minimum_group_size` is the least they may.
@@ -89,6 +92,7 @@ pub static TABLES: &[Table] = &[
         name: "customer_rfm",
         selection: Some("rfm"),
         groups: Vec::new(),
+        before_key: &[],
         key: &["customer_id"],
         sizes: &[],
         columns: &[
@@ -118,6 +122,7 @@ pub static TABLES: &[Table] = &[
         name: "rfm_segments",
         selection: Some("rfm"),
         groups: Vec::new(),
+        before_key: &[("revenue", true)],
         key: &["segment"],
         sizes: &["customers"],
         columns: &[
@@ -136,6 +141,7 @@ pub static TABLES: &[Table] = &[
         name: "rfm_thresholds",
         selection: Some("rfm"),
         groups: Vec::new(),
+        before_key: &[],
         key: &["dimension", "score"],
         sizes: &["customers"],
         columns: &[
@@ -150,6 +156,7 @@ pub static TABLES: &[Table] = &[
         name: "rfm_concentration",
         selection: Some("rfm"),
         groups: Vec::new(),
+        before_key: &[],
         key: &["decile"],
         sizes: &["customers"],
         columns: &[
@@ -166,6 +173,7 @@ pub static TABLES: &[Table] = &[
         name: "segment_migration",
         selection: Some("rfm"),
         groups: Vec::new(),
+        before_key: &[],
         key: &["segment_before", "segment_after"],
         sizes: &["customers"],
         columns: &[
@@ -180,6 +188,7 @@ pub static TABLES: &[Table] = &[
         name: "customer_summary",
         selection: Some("rfm"),
         groups: Vec::new(),
+        before_key: &[],
         key: &["customer_id"],
         sizes: &[],
         columns: &[
@@ -194,6 +203,7 @@ pub static TABLES: &[Table] = &[
         name: "cohort_retention",
         selection: Some("rfm"),
         groups: Vec::new(),
+        before_key: &[],
         key: &["cohort_month", "months_since"],
         sizes: &["cohort_customers", "customers"],
         columns: &[
@@ -213,6 +223,7 @@ pub static TABLES: &[Table] = &[
         name: "customer_lifecycle",
         selection: Some("rfm"),
         groups: Vec::new(),
+        before_key: &[],
         key: &["customer_id"],
         sizes: &[],
         columns: &[
@@ -231,6 +242,7 @@ pub static TABLES: &[Table] = &[
         name: "loyalty_metrics",
         selection: Some("rfm"),
         groups: Vec::new(),
+        before_key: &[],
         key: &["period_start"],
         sizes: &["customers", "new_customers", "returning_customers", "retained_customers"],
         columns: &[
@@ -251,6 +263,7 @@ pub static TABLES: &[Table] = &[
         name: "frequent_itemsets",
         selection: Some("itemsets"),
         groups: Vec::new(),
+        before_key: &[("support_count", true)],
         key: &["itemset"],
         sizes: &[],
         columns: &[("itemset", Texts), ("length", Int), ("support_count", Count), ("support", Real)],
@@ -259,6 +272,7 @@ pub static TABLES: &[Table] = &[
         name: "association_rules",
         selection: Some("rules"),
         groups: Vec::new(),
+        before_key: &[("lift", true), ("support_count", true), ("antecedents", false), ("consequents", false)],
         key: &["rule_id"],
         sizes: &[],
         columns: &[
@@ -297,6 +311,7 @@ pub static TABLES: &[Table] = &[
         name: "rule_items",
         selection: Some("rules"),
         groups: Vec::new(),
+        before_key: &[],
         key: &["item_id", "side", "rule_id"],
         sizes: &[],
         columns: &[("item_id", Text), ("side", Text), ("rule_id", Text)],
@@ -305,6 +320,7 @@ pub static TABLES: &[Table] = &[
         name: "run_summary",
         selection: None,
         groups: Vec::new(),
+        before_key: &[],
         key: &["stage", "measure"],
         sizes: &[],
         columns: &[("stage", Text), ("measure", Text), ("value", Count)],
@@ -340,6 +356,14 @@ impl Table {
     /// The columns that tell its rows apart: a table in several parts is split by their hash.
     pub fn key(&self) -> impl Iterator<Item = &str> + '_ {
         self.groups.iter().map(|group| group.name.as_str()).chain(self.key.iter().copied())
+    }
+
+    /// What its rows are ordered by: columns that tell them all apart.
+    pub fn order(&self) -> impl Iterator<Item = (&str, SortOptions)> + '_ {
+        let groups = self.groups.iter().map(|group| (group.name.as_str(), false));
+        let own = self.before_key.iter().copied().chain(self.key.iter().map(|name| (*name, false)));
+        // as SQL has it where it does not say
+        groups.chain(own).map(|(name, descending)| (name, SortOptions { descending, nulls_first: descending }))
     }
 
     /// Whether it has a column of that name beside its groups.

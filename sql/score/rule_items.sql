@@ -2,13 +2,18 @@
 --
 -- Grain:  an item of a rule
 -- Inputs: association_rules
+WITH sided AS (
+    SELECT
+        CASE WHEN rule_side.side = 'antecedent' THEN association_rules.antecedents ELSE association_rules.consequents END AS items,
+        rule_side.side,
+        association_rules.rule_id
+    FROM (VALUES ('antecedent'), ('consequent')) AS rule_side (side)
+    CROSS JOIN association_rules
+)
+
 SELECT
-    item_id,
+    unnest(items) AS item_id,
     side,
     rule_id
-FROM (
-    SELECT unnest(antecedents) AS item_id, 'antecedent' AS side, rule_id FROM association_rules
-    UNION ALL
-    SELECT unnest(consequents) AS item_id, 'consequent' AS side, rule_id FROM association_rules
-)
+FROM sided
 ORDER BY item_id, side, rule_id

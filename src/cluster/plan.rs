@@ -16,11 +16,13 @@ use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, SendableRecordBatchStream,
+    replace_children_if_necessary,
 };
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::catalog::Session;
@@ -103,13 +105,11 @@ impl OnCluster {
     }
 
     /// The plan without what would bring all of its rows to one task at the end.
-    #[must_use]
-    pub fn side_by_side(&self) -> Arc<dyn ExecutionPlan> {
-        let is_merge = self.plan.is::<SortPreservingMergeExec>() || self.plan.is::<CoalescePartitionsExec>();
-        match self.plan.children().as_slice() {
-            [input] if is_merge && self.plan.fetch().is_none() => Arc::clone(input),
-            _ => Arc::clone(&self.plan),
-        }
+    ///
+    /// # Errors
+    /// When an operator does not take another input.
+    pub fn side_by_side(&self) -> Result<Arc<dyn ExecutionPlan>> {
+        without_merge(&self.plan)
     }
 
     /// Another plan on the same cluster, which tells what it measured as this one's.
@@ -121,6 +121,17 @@ impl OnCluster {
     #[must_use]
     pub fn cluster(&self) -> &Arc<Cluster> {
         &self.cluster
+    }
+}
+
+fn without_merge(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let is_merge = plan.is::<SortPreservingMergeExec>() || plan.is::<CoalescePartitionsExec>();
+    match plan.children().as_slice() {
+        [input] if is_merge && plan.fetch().is_none() => Ok(Arc::clone(input)),
+        [input] if plan.is::<ProjectionExec>() => {
+            replace_children_if_necessary(Arc::clone(plan), vec![without_merge(input)?])
+        }
+        _ => Ok(Arc::clone(plan)),
     }
 }
 

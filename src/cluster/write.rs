@@ -45,8 +45,23 @@ pub struct Target {
 pub enum Kind {
     /// Rows kept for later stages: an object a partition, under a name that nobody else takes.
     Kept,
+    /// Rows of a published table, in its order: an object a partition, to be merged or split into parts.
+    Rows { table: String, groups: Vec<GroupColumn> },
     /// Parts of a published table: the rows come with the number of their part before them, and in its order.
     Parts { table: String, groups: Vec<GroupColumn> },
+}
+
+impl Kind {
+    /// The schema of what is written.
+    fn schema(&self, rows: &SchemaRef) -> Result<SchemaRef> {
+        match self {
+            Self::Kept => Ok(all_nullable(rows)),
+            Self::Rows { table, groups } | Self::Parts { table, groups } => match tables::table(table) {
+                Some(table) => Ok(table.led_by(groups).schema()),
+                None => internal_err!("there is no table {table}"),
+            },
+        }
+    }
 }
 
 /// An object that was written.
@@ -72,11 +87,7 @@ impl WriteExec {
     /// # Errors
     /// When the target is a table that there is none of.
     pub fn try_new(input: Arc<dyn ExecutionPlan>, target: Target) -> Result<Self> {
-        if let Kind::Parts { table, .. } = &target.kind
-            && tables::table(table).is_none()
-        {
-            return internal_err!("there is no table {table}");
-        }
+        target.kind.schema(&input.schema())?;
         let properties = PlanProperties::new(
             EquivalenceProperties::new(told_schema()),
             input.output_partitioning().clone(),
@@ -142,6 +153,7 @@ impl DisplayAs for WriteExec {
     fn fmt_as(&self, _format: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
         match &self.target.kind {
             Kind::Kept => f.write_str("WriteExec: kept rows"),
+            Kind::Rows { table, .. } => write!(f, "WriteExec: rows of {table}"),
             Kind::Parts { table, .. } => write!(f, "WriteExec: parts of {table}"),
         }
     }
@@ -191,9 +203,10 @@ impl ExecutionPlan for WriteExec {
             let store = context.runtime_env().object_store(store_url)?;
             let path = Path::from_url_path(folder.path())
                 .map_err(|error| Error::internal("the folder is no path").caused_by(error))?;
-            let objects = match &target.kind {
-                Kind::Kept => keep(rows, &store, &path).await?,
-                Kind::Parts { table, groups } => write_parts(rows, &store, &path, table, groups).await?,
+            let schema = target.kind.schema(&rows.schema())?;
+            let objects = match target.kind {
+                Kind::Kept | Kind::Rows { .. } => keep(rows, schema, &store, &path).await?,
+                Kind::Parts { .. } => write_parts(rows, schema, &store, &path).await?,
             };
             telling(&objects)
         };
@@ -204,10 +217,10 @@ impl ExecutionPlan for WriteExec {
 /// Writes all rows to one object; to none where there are none.
 async fn keep(
     mut rows: SendableRecordBatchStream,
+    schema: SchemaRef,
     store: &Arc<dyn ObjectStore>,
     folder: &Path,
 ) -> Result<Vec<Object>> {
-    let schema = all_nullable(&rows.schema());
     let mut writer: Option<PartWriter> = None;
     while let Some(batch) = rows.next().await {
         let batch = with_schema(&batch?, &schema)?;
@@ -232,13 +245,10 @@ async fn keep(
 /// Writes rows to the parts that their first column numbers, one after the other.
 async fn write_parts(
     mut rows: SendableRecordBatchStream,
+    schema: SchemaRef,
     store: &Arc<dyn ObjectStore>,
     folder: &Path,
-    table: &str,
-    groups: &[GroupColumn],
 ) -> Result<Vec<Object>> {
-    let Some(table) = tables::table(table) else { return internal_err!("there is no table {table}") };
-    let schema = table.led_by(groups).schema();
     let columns: Vec<usize> = (1..=schema.fields().len()).collect();
     let mut objects = Vec::new();
     let mut writer: Option<(i64, PartWriter)> = None;

@@ -26,6 +26,7 @@ mod place;
 mod promotion;
 mod rollback;
 mod scratch;
+mod spread;
 mod stage;
 
 use fingerprint::parameters;

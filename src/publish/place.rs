@@ -71,6 +71,11 @@ impl Place {
         Ok(ListingTableUrl::try_new(url, None)?)
     }
 
+    /// The URL of the folder of a table's staged parts.
+    pub(super) fn staged_folder_url(&self, attempt: &str, table: &str) -> Url {
+        self.folder_url(&self.attempt_path(attempt).join(table))
+    }
+
     /// The URL of a folder.
     pub(super) fn folder_url(&self, folder: &Path) -> Url {
         let mut url = self.location.object_url(folder);

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::array::{Array, AsArray, BooleanArray, RecordBatch, UInt64Array};
+use datafusion::arrow::array::{AsArray, BooleanArray, RecordBatch, UInt64Array};
 use datafusion::arrow::compute::{
     SortColumn, concat_batches, filter_record_batch, lexsort_to_indices, take_record_batch,
 };
-use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
@@ -17,16 +16,21 @@ use datafusion::object_store::path::Path;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionContext;
-use futures::StreamExt;
-use sha2::{Digest, Sha256};
+use futures::{StreamExt, TryStreamExt};
 
 use super::manifest::{Part, TableObjects};
 use super::part_writer::{Compressed, PartWriter, Written};
 use super::place::{Place, delete};
-use crate::error::Result;
+use super::spread;
+use crate::cluster::write::Kind;
+use crate::cluster::{self, OnCluster};
+use crate::error::{Error, Result};
+use crate::kept;
 use crate::rows::with_schema;
 use crate::steps::Sink;
+use crate::source::WrittenFile;
 use crate::tables::{Table, part_name};
+use crate::udf::part_number::part_numbers;
 
 /// Writes a run's tables under its attempt.
 #[derive(Debug)]
@@ -37,13 +41,15 @@ pub struct Stage {
     as_delta: bool,
     /// Tables that are being written.
     open: BTreeMap<&'static str, PartWriter>,
+    /// What executors wrote of tables: for each time that rows were added, files that are each in the table's order.
+    spread: BTreeMap<&'static str, Vec<Vec<WrittenFile>>>,
     pub tables: BTreeMap<String, TableObjects>,
 }
 
 impl Stage {
     #[must_use]
     pub fn new(place: Place, attempt: String, rows_per_part: usize, as_delta: bool) -> Self {
-        Self { place, attempt, rows_per_part, as_delta, open: BTreeMap::new(), tables: BTreeMap::new() }
+        Self { place, attempt, rows_per_part, as_delta, open: BTreeMap::new(), spread: BTreeMap::new(), tables: BTreeMap::new() }
     }
 
     /// Begins one object.
@@ -113,8 +119,7 @@ impl Stage {
         // beside the run's own summary, whose name is taken
         let mut writer = self.open_part(table, usize::try_from(generation).unwrap_or(usize::MAX))?;
         writer.write(&all).await?;
-        let path = writer.staged.clone();
-        let written = writer.finish().await?;
+        let (path, written) = ended(writer).await?;
         let part = self.part(table, 0, &path, &written);
         Ok(Some(TableObjects { rows: written.rows, groups: Vec::new(), parts: vec![part] }))
     }
@@ -131,6 +136,68 @@ impl Stage {
         Ok(concat_batches(&table.schema(), &batches)?)
     }
 
+    /// Makes the parts of a table of what executors wrote of it.
+    async fn gather(
+        &mut self,
+        context: &SessionContext,
+        table: &Table,
+        spread: &[Vec<WrittenFile>],
+    ) -> Result<Vec<Part>> {
+        let Some(cluster) = cluster::of(context) else { return Err(Error::internal("there is no cluster")) };
+        let scratch = &cluster.scratch;
+        let rows: u64 = spread.iter().flatten().map(|file| file.rows).sum();
+        if rows <= self.rows_per_part as u64 {
+            let mut writer = self.open_part(table, 0)?;
+            for files in spread.iter().filter(|files| !files.is_empty()) {
+                let mut lines = spread::merged(context, scratch, table, files).await?;
+                while let Some(batch) = lines.next().await {
+                    writer.write(&with_schema(&batch?, &table.schema())?).await?;
+                }
+            }
+            let (staged, written) = ended(writer).await?;
+            return Ok(vec![self.part(table, 0, &staged, &written)]);
+        }
+        let number_of_parts = self.number_of_parts(rows);
+        let folder = self.place.staged_folder_url(&self.attempt, table.name).to_string();
+        let files: Vec<WrittenFile> = spread.iter().flatten().cloned().collect();
+        let objects = spread::split(context, scratch, table, &files, number_of_parts, folder).await?;
+        let mut parts = Vec::with_capacity(number_of_parts);
+        for number in 0..number_of_parts {
+            let part = match objects.iter().find(|object| object.part == number as i64) {
+                Some(object) => {
+                    let written =
+                        Written { rows: object.rows, bytes: object.bytes, sha256: object.sha256.clone() };
+                    self.part(table, number, &object.path, &written)
+                }
+                // no row lies in it
+                None => {
+                    let (staged, written) = ended(self.open_part(table, number)?).await?;
+                    self.part(table, number, &staged, &written)
+                }
+            };
+            parts.push(part);
+        }
+        Ok(parts)
+    }
+
+    fn number_of_parts(&self, rows: u64) -> usize {
+        usize::try_from(rows.div_ceil(self.rows_per_part as u64)).unwrap_or(usize::MAX)
+    }
+
+    /// Notes a table's parts, and gives them as a relation.
+    fn note(
+        &mut self,
+        context: &SessionContext,
+        table: &Table,
+        parts: Vec<Part>,
+    ) -> Result<Arc<dyn TableProvider>> {
+        let relation = self.relation(context, table, &parts)?;
+        let rows = parts.iter().map(|part| part.rows).sum();
+        let groups = table.groups.clone();
+        self.tables.insert(table.name.to_owned(), TableObjects { rows, groups, parts });
+        Ok(relation)
+    }
+
     /// Splits a table that has grown too large for one part: by a hash of the key, into a number of parts that depends on
     /// its rows alone, each in the table's order.
     async fn split(
@@ -140,7 +207,7 @@ impl Stage {
         whole: &Path,
         rows: u64,
     ) -> Result<Vec<Part>> {
-        let parts = usize::try_from(rows.div_ceil(self.rows_per_part as u64)).unwrap_or(usize::MAX);
+        let parts = self.number_of_parts(rows);
         let mut writers = Vec::with_capacity(parts);
         for number in 0..parts {
             writers.push(self.open_part(table, number + 1)?);
@@ -161,8 +228,7 @@ impl Stage {
         }
         let mut written = Vec::with_capacity(parts);
         for (number, writer) in writers.into_iter().enumerate() {
-            let staged = writer.staged.clone();
-            let finished = writer.finish().await?;
+            let (staged, finished) = ended(writer).await?;
             written.push(self.part(table, number, &staged, &finished));
         }
         delete(self.place.store.as_ref(), whole).await?;
@@ -178,6 +244,23 @@ impl Sink for Stage {
         table: &Table,
         plan: Arc<dyn ExecutionPlan>,
     ) -> Result<u64> {
+        let cluster = cluster::of(context);
+        if let Some(remote) = plan.downcast_ref::<OnCluster>() {
+            let kind = Kind::Rows { table: table.name.to_owned(), groups: table.groups.clone() };
+            let files = kept::write_between(context, remote, kind).await?;
+            let appended = files.iter().map(|file| file.rows).sum();
+            self.spread.entry(table.name).or_default().push(files);
+            return Ok(appended);
+        }
+        if let Some(cluster) = cluster.filter(|_| !table.groups.is_empty()) {
+            // other groups may be large: their rows come in between
+            let rows: Vec<RecordBatch> = execute_stream(plan, context.task_ctx())?.try_collect().await?;
+            let rows = rows.iter().map(|batch| with_schema(batch, &table.schema())).collect::<Result<Vec<_>>>()?;
+            let file = cluster.scratch.write(&table.schema(), &rows).await?;
+            let appended = file.rows;
+            self.spread.entry(table.name).or_default().push(vec![file]);
+            return Ok(appended);
+        }
         let mut writer = match self.open.remove(table.name) {
             Some(writer) => writer,
             None => self.open_part(table, 0)?,
@@ -193,23 +276,28 @@ impl Sink for Stage {
     }
 
     async fn finish(&mut self, context: &SessionContext, table: &Table) -> Result<Arc<dyn TableProvider>> {
+        if let Some(spread) = self.spread.remove(table.name) {
+            let parts = self.gather(context, table, &spread).await?;
+            return self.note(context, table, parts);
+        }
         let writer = match self.open.remove(table.name) {
             Some(writer) => writer,
             None => self.open_part(table, 0)?,
         };
-        let staged = writer.staged.clone();
-        let written = writer.finish().await?;
+        let (staged, written) = ended(writer).await?;
         let rows = written.rows;
         let parts = if rows > self.rows_per_part as u64 {
             self.split(context, table, &staged, rows).await?
         } else {
             vec![self.part(table, 0, &staged, &written)]
         };
-        let relation = self.relation(context, table, &parts)?;
-        let groups = table.groups.clone();
-        self.tables.insert(table.name.to_owned(), TableObjects { rows, groups, parts });
-        Ok(relation)
+        self.note(context, table, parts)
     }
+}
+
+async fn ended(writer: PartWriter) -> Result<(Path, Written)> {
+    let staged = writer.staged.clone();
+    Ok((staged, writer.finish().await?))
 }
 
 /// Published or staged parts as a relation with the table's schema.
@@ -227,13 +315,9 @@ pub fn relation(urls: Vec<ListingTableUrl>, table: &Table) -> Result<Arc<dyn Tab
 /// For each part the rows whose key hashes to it.
 fn rows_by_part(batch: &RecordBatch, table: &Table, parts: usize) -> Result<Vec<Vec<u64>>> {
     let keys: Vec<_> = table.key().filter_map(|name| batch.column_by_name(name).cloned()).collect();
-    let fields = keys.iter().map(|key| SortField::new(key.data_type().clone())).collect();
-    let encoded = RowConverter::new(fields)?.convert_columns(&keys)?;
     let mut by_part = vec![Vec::new(); parts];
-    for (row, key) in encoded.iter().enumerate() {
-        let digest = Sha256::digest(key.as_ref());
-        let hash = digest.iter().take(8).fold(0_u64, |hash, byte| (hash << 8) | u64::from(*byte));
-        by_part[usize::try_from(hash % parts as u64).unwrap_or(0)].push(row as u64);
+    for (row, part) in part_numbers(&keys, parts as u64)?.values().iter().enumerate() {
+        by_part[*part as usize].push(row as u64);
     }
     Ok(by_part)
 }

@@ -16,6 +16,7 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::Result as EngineResult;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::Expr;
+use datafusion::physical_expr::LexOrdering;
 use datafusion::object_store::ObjectMeta;
 use datafusion::object_store::path::Path;
 use datafusion::physical_plan::ExecutionPlan;
@@ -35,6 +36,8 @@ pub struct ListedFiles {
     files: Vec<PartitionedFile>,
     /// Where it is known.
     rows: Option<u64>,
+    /// That of the rows of each file, where it is known.
+    order: Option<LexOrdering>,
 }
 
 /// A Parquet file that this run wrote.
@@ -81,6 +84,7 @@ impl ListedFiles {
             schema: TableSchema::builder(file_schema).with_table_partition_cols(columns).build(),
             files,
             rows: None,
+            order: None,
         })
     }
 
@@ -103,6 +107,12 @@ impl ListedFiles {
         let format = Arc::new(parquet_format());
         let table = Self::try_new(store, format, schema, &Path::default(), &[], &listed)?;
         Ok(Self { rows: Some(files.iter().map(|file| file.rows).sum()), ..table })
+    }
+
+    /// The same where each file has an order, which is kept: a file is a partition.
+    #[must_use]
+    pub fn each_in_order(self, order: LexOrdering) -> Self {
+        Self { order: Some(order), ..self }
     }
 }
 
@@ -142,7 +152,11 @@ impl TableProvider for ListedFiles {
         _filters: &[Expr],
         limit: Option<usize>,
     ) -> EngineResult<Arc<dyn ExecutionPlan>> {
-        let groups = FileGroup::new(self.files.clone()).split_files(state.config().target_partitions());
+        let partitions = match self.order {
+            Some(_) => self.files.len(),
+            None => state.config().target_partitions(),
+        };
+        let groups = FileGroup::new(self.files.clone()).split_files(partitions);
         let source = self.format.file_source(self.schema.clone());
         let mut statistics = Statistics::new_unknown(self.schema.table_schema());
         if let Some(rows) = self.rows {
@@ -150,6 +164,7 @@ impl TableProvider for ListedFiles {
         }
         let scan = FileScanConfigBuilder::new(self.store.clone(), source)
             .with_statistics(statistics)
+            .with_output_ordering(self.order.iter().cloned().collect())
             .with_file_groups(groups)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)

@@ -5,6 +5,7 @@ use datafusion::logical_expr::ScalarUDF;
 mod item_lookup;
 mod items_in;
 mod measures;
+pub mod part_number;
 pub mod pseudonym;
 mod quantile_bin;
 mod rule_id;
@@ -22,6 +23,7 @@ pub fn all() -> Vec<ScalarUDF> {
         ScalarUDF::from(rule_lookup::RuleLookup::counts()),
         ScalarUDF::from(rule_lookup::RuleLookup::is_redundant()),
         ScalarUDF::from(items_in::ItemsIn::default()),
+        ScalarUDF::from(part_number::PartNumber::default()),
         ScalarUDF::from(pseudonym::Pseudonym::default()),
         ScalarUDF::from(quantile_bin::QuantileBin::default()),
         ScalarUDF::from(shared::Shared::default()),
