@@ -79,6 +79,17 @@ async fn on_cluster(engine: &Engine, cluster: Arc<Cluster>) -> Result<SessionCon
     Ok(context)
 }
 
+/// In how many parts to count what would come together in one task: more than one where tasks are processes' own.
+#[must_use]
+pub fn buckets(context: &SessionContext) -> i64 {
+    match cluster::of(context) {
+        Some(_) => context.copied_config().target_partitions().clamp(2, MOST_BUCKETS) as i64,
+        None => 1,
+    }
+}
+
+const MOST_BUCKETS: usize = 64;
+
 /// A side of a join that is larger is not copied to every executor.
 const BROADCAST_BYTES: usize = 128 << 20;
 const BROADCAST_ROWS: usize = 4_000_000;

@@ -2,5 +2,5 @@
 --
 -- Grain:  one row
 -- Inputs: line_tally
-SELECT coalesce(max(baskets), 0) AS basket_count
+SELECT CAST(coalesce(sum(baskets), 0) AS BIGINT) AS basket_count
 FROM line_tally

@@ -1,10 +1,12 @@
 -- What one pass over the lines tells of each reason to leave a line out, and of the lines that are kept, whose reason is null.
 --
--- Grain:      a reason
+-- Grain:      a reason and a bucket of orders, whose counts add up
 -- Inputs:     checked_line
 -- Parameters: $with_baskets  whether to count the baskets and the lines of each item, of kept lines
+--             $order_buckets  how many parts of the orders are counted side by side
 SELECT
     left_out_as,
+    CASE WHEN CAST($order_buckets AS BIGINT) > 1 THEN bucket(order_id, CAST($order_buckets AS BIGINT)) ELSE 0 END AS order_bucket,
     sum(copies) AS lines,
     count(*) AS distinct_lines,
     count(*) FILTER (WHERE customer_id IS NULL) AS without_customer,
@@ -16,4 +18,4 @@ SELECT
         WHERE CAST($with_baskets AS BOOLEAN) AND left_out_as IS NULL AND item_id IS NOT NULL AND NOT is_refund
     ) AS item_lines
 FROM checked_line
-GROUP BY left_out_as
+GROUP BY left_out_as, order_bucket

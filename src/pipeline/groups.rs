@@ -62,8 +62,8 @@ pub(super) async fn baskets(steps: &mut Steps<'_>, rules: &Rules, hierarchy: &Hi
         return Ok(Baskets { groups, all: Some(steps.keep("basket").await?) });
     }
     register_grouped_lines(steps, rules).await?;
-    let tally = steps.rows("group_tally").await?;
-    let (keys, groups) = members(&tally, rules)?;
+    steps.keep("group_tally").await?;
+    let (keys, groups) = members(&steps.rows("group_count").await?, rules)?;
     steps.group.columns = group_columns(&keys)?;
     if groups.len() as u64 > rules.max_groups {
         let message = format!(
@@ -188,15 +188,15 @@ fn refuse_name(name: &str, before: &[String]) -> Result<()> {
 }
 
 /// The groups in the order of their values, and these values as structs.
-fn members(tally: &Rows, rules: &Rules) -> Result<(ArrayRef, Vec<Members>)> {
-    let tally = concat_batches(&tally.schema, &tally.batches)?;
-    let keys = tally.column(0).as_struct();
+fn members(counts: &Rows, rules: &Rules) -> Result<(ArrayRef, Vec<Members>)> {
+    let counts = concat_batches(&counts.schema, &counts.batches)?;
+    let keys = counts.column(0).as_struct();
     let options = Some(SortOptions { descending: false, nulls_first: false });
     let by: Vec<SortColumn> =
         keys.columns().iter().map(|values| SortColumn { values: Arc::clone(values), options }).collect();
     let order: UInt32Array = lexsort_to_indices(&by, None)?;
     let keys = take(keys, &order, None)?;
-    let counts = take(tally.column(1), &order, None)?;
+    let counts = take(counts.column(1), &order, None)?;
     let columns = group_columns(&keys)?;
     debug_assert_eq!(columns.len(), rules.by.len());
     let counts = counts.as_primitive::<Int64Type>().values().iter().enumerate();

@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::group::Group;
 use crate::kept::Kept;
 use crate::segments::SegmentMap;
+use crate::session;
 use crate::source::{self, Hierarchy};
 use crate::sql::Parameters;
 use crate::rows::Rows;
@@ -141,6 +142,7 @@ async fn clean(
     steps.view("checked_line").await?;
     let with_baskets = config.select.itemsets && config.rules.by.is_empty();
     steps.parameters.set("with_baskets", with_baskets);
+    steps.parameters.set("order_buckets", session::buckets(steps.context));
     steps.keep("line_tally").await?;
     let lines = steps.rows("line_count").await?;
     for batch in &lines.batches {

@@ -2,6 +2,7 @@
 
 use datafusion::logical_expr::ScalarUDF;
 
+mod bucket;
 mod item_lookup;
 mod items_in;
 mod measures;
@@ -18,6 +19,7 @@ mod significance;
 #[must_use]
 pub fn all() -> Vec<ScalarUDF> {
     let mut functions = vec![
+        ScalarUDF::from(bucket::Bucket::default()),
         ScalarUDF::from(item_lookup::ItemLookup::numbers()),
         ScalarUDF::from(item_lookup::ItemLookup::ids()),
         ScalarUDF::from(rule_lookup::RuleLookup::counts()),
