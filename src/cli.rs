@@ -132,6 +132,14 @@ pub enum Command {
     Completions { shell: Shell },
 }
 
+impl Command {
+    /// Whether it runs until it is told to stop.
+    #[must_use]
+    pub fn serves(&self) -> bool {
+        matches!(self, Self::Scheduler(_) | Self::Executor(_))
+    }
+}
+
 const SCHEDULER_EXAMPLES: &str = "\
 It serves gRPC, a REST API (/api/jobs, /api/executors, /api/metrics for Prometheus) and probes (/healthz, /readyz) on
 one port. There is no authentication: keep it on a private network.

@@ -169,8 +169,8 @@ impl From<Error> for DataFusionError {
 }
 
 /// The engine's errors, sorted by whether repeating the same command can help.
-impl From<DataFusionError> for Error {
-    fn from(error: DataFusionError) -> Self {
+impl From<&DataFusionError> for Error {
+    fn from(error: &DataFusionError) -> Self {
         let (kind, message) = match error.find_root() {
             DataFusionError::External(source) => match source.downcast_ref::<Self>() {
                 Some(own) => {
@@ -179,7 +179,7 @@ impl From<DataFusionError> for Error {
                 None => (ErrorKind::External, "the query failed"),
             },
             DataFusionError::ObjectStore(source) => return store_error(source),
-            _ if is_disk_full(&error) => (
+            _ if is_disk_full(error) => (
                 ErrorKind::External,
                 "the disk is full: that of engine.spill_dir, or of the output where it is local",
             ),
@@ -205,6 +205,12 @@ impl From<DataFusionError> for Error {
             _ => (ErrorKind::Internal, "the engine failed"),
         };
         Self::new(kind, message).caused_by(error.strip_backtrace())
+    }
+}
+
+impl From<DataFusionError> for Error {
+    fn from(error: DataFusionError) -> Self {
+        Self::from(&error)
     }
 }
 

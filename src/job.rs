@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::audit::Scope;
 use crate::cluster::{self, Cluster};
 use crate::config::Config;
+use crate::crash_point::crash_point;
 use crate::error::{Error, ErrorKind, Result};
 use crate::location::Location;
 use crate::pipeline::Inputs;
@@ -250,7 +251,7 @@ async fn compute(
         }
         groups => groups?,
     };
-    publish::crash_point("staged");
+    crash_point("staged");
     let mut durations: BTreeMap<&'static str, f64> =
         steps.durations.iter().map(|(stage, took)| (*stage, took.as_secs_f64())).collect();
     let audits_started = Instant::now();

@@ -8,6 +8,7 @@ use futures::future::{AbortHandle, Abortable};
 use regulars::cli::Cli;
 use regulars::error::{Error, Result};
 use regulars::job::Running;
+use regulars::signals::stop_signal;
 use regulars::{commands, logs};
 
 /// Enough for expressions of many thousand terms, which are planned by recursion.
@@ -20,7 +21,14 @@ fn main() -> ExitCode {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK).build();
         let runtime = runtime.map_err(|error| Error::internal("no runtime").caused_by(error))?;
-        let code = runtime.block_on(until_stopped(cli));
+        let code = runtime.block_on(async {
+            // a server ends its work first
+            if cli.command.serves() {
+                commands::execute(cli.command, &Running::default()).await
+            } else {
+                until_stopped(cli).await
+            }
+        });
         // what still runs on other threads is of no use to anyone
         runtime.shutdown_background();
         code
@@ -69,17 +77,5 @@ fn broken_off() -> Error {
     match logs::last_panic() {
         Some(panic) => error.caused_by(panic),
         None => error,
-    }
-}
-
-/// Waits for Ctrl-C or SIGTERM and gives the exit code that tells which.
-async fn stop_signal() -> Result<u8> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let unavailable = |error| Error::internal("signals cannot be watched").caused_by(error);
-    let mut terminate = signal(SignalKind::terminate()).map_err(unavailable)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(unavailable)?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(143),
-        _ = interrupt.recv() => Ok(130),
     }
 }

@@ -16,7 +16,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::aggregate_once::AggregateOnce;
-use crate::cluster::{self, Cluster, MESSAGE_LIMIT};
+use crate::cluster::{self, BROADCAST_BYTES, Cluster, MESSAGE_LIMIT};
 use crate::config::Engine;
 use crate::error::Result;
 use crate::publish::Scratch;
@@ -58,10 +58,11 @@ async fn on_cluster(engine: &Engine, cluster: Arc<Cluster>) -> Result<SessionCon
     // What is joined to many rows is small, and copied to all executors; sorting many rows by each join's key would cost more.
     optimizer.prefer_hash_join = true;
     optimizer.hash_join_single_partition_threshold = BROADCAST_BYTES;
-    optimizer.hash_join_single_partition_threshold_rows = BROADCAST_ROWS;
+    // by bytes where they are known, else by what the rows would take
+    optimizer.hash_join_single_partition_threshold_rows = BROADCAST_BYTES / 32;
     config = config
         .set_usize(BALLISTA_BROADCAST_JOIN_THRESHOLD_BYTES, BROADCAST_BYTES)
-        .set_usize(BALLISTA_BROADCAST_JOIN_THRESHOLD_ROWS, BROADCAST_ROWS)
+        .set_usize(BALLISTA_BROADCAST_JOIN_THRESHOLD_ROWS, BROADCAST_BYTES / 32)
         .set_usize(BALLISTA_CLIENT_GRPC_MAX_MESSAGE_SIZE, MESSAGE_LIMIT)
         // what a task does then does not depend on how many cores were free when it began
         .set_usize(BALLISTA_SCHEDULER_MAX_PARTITIONS_PER_TASK, 1);
@@ -79,6 +80,12 @@ async fn on_cluster(engine: &Engine, cluster: Arc<Cluster>) -> Result<SessionCon
     Ok(context)
 }
 
+/// Whether a view that several plans read is better kept.
+#[must_use]
+pub fn keeps_views(context: &SessionContext) -> bool {
+    cluster::of(context).is_some()
+}
+
 /// In how many parts to count what would come together in one task: more than one where tasks are processes' own.
 #[must_use]
 pub fn buckets(context: &SessionContext) -> i64 {
@@ -89,10 +96,6 @@ pub fn buckets(context: &SessionContext) -> i64 {
 }
 
 const MOST_BUCKETS: usize = 64;
-
-/// A side of a join that is larger is not copied to every executor.
-const BROADCAST_BYTES: usize = 128 << 20;
-const BROADCAST_ROWS: usize = 4_000_000;
 
 /// A session for a scheduler or an executor: it knows our functions, and opens stores as they are asked for.
 #[must_use]

@@ -106,7 +106,8 @@ mod tests {
     #[test]
     fn a_folder_that_cannot_be_made_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let error = SpillFolder::create(&file.path().join("below"), "engine.spill_dir").unwrap_err().to_string();
+        let error =
+            SpillFolder::create(&file.path().join("below"), "engine.spill_dir").unwrap_err().to_string();
         assert!(error.contains("engine.spill_dir"), "{error}");
     }
 }

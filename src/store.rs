@@ -68,7 +68,8 @@ impl Settings {
 /// A store's builder with the environment's settings. The builders have no trait in common.
 macro_rules! builder {
     ($builder:ty, $prefix:literal, $location:expr) => {
-        Settings::of($prefix).apply(<$builder>::new().with_url($location.url.as_str()), <$builder>::with_config)
+        Settings::of($prefix)
+            .apply(<$builder>::new().with_url($location.url.as_str()), <$builder>::with_config)
     };
 }
 

@@ -272,7 +272,12 @@ pub static TABLES: &[Table] = &[
         name: "association_rules",
         selection: Some("rules"),
         groups: Vec::new(),
-        before_key: &[("lift", true), ("support_count", true), ("antecedents", false), ("consequents", false)],
+        before_key: &[
+            ("lift", true),
+            ("support_count", true),
+            ("antecedents", false),
+            ("consequents", false),
+        ],
         key: &["rule_id"],
         sizes: &[],
         columns: &[
@@ -363,7 +368,9 @@ impl Table {
         let groups = self.groups.iter().map(|group| (group.name.as_str(), false));
         let own = self.before_key.iter().copied().chain(self.key.iter().map(|name| (*name, false)));
         // as SQL has it where it does not say
-        groups.chain(own).map(|(name, descending)| (name, SortOptions { descending, nulls_first: descending }))
+        groups
+            .chain(own)
+            .map(|(name, descending)| (name, SortOptions { descending, nulls_first: descending }))
     }
 
     /// Whether it has a column of that name beside its groups.

@@ -258,9 +258,12 @@ async fn fetch(location: PartitionLocation) -> Result<SendableRecordBatchStream>
     };
     let port = u16::try_from(executor.port).map_err(|_| Error::internal("an executor has no port"))?;
     let failed = |error: ballista_core::error::BallistaError| {
-        Error::new(ErrorKind::External, "rows cannot be fetched from an executor; the same command may work later")
-            .with("executor", format!("{}:{port}", executor.host))
-            .caused_by(error.to_string())
+        Error::new(
+            ErrorKind::External,
+            "rows cannot be fetched from an executor; the same command may work later",
+        )
+        .with("executor", format!("{}:{port}", executor.host))
+        .caused_by(error.to_string())
     };
     let customize = BallistaConfigGrpcEndpoint::new(Arc::new(|to| endpoint(to).map_err(Into::into)));
     let mut client = BallistaClient::try_new(
@@ -277,7 +280,10 @@ async fn fetch(location: PartitionLocation) -> Result<SendableRecordBatchStream>
     .await
     .map_err(failed)?;
     // as blocks of the file, so that no row is too long for a message
-    client.fetch_partition(&executor.id, &partition.into(), location.file_id, layout, false).await.map_err(failed)
+    client
+        .fetch_partition(&executor.id, &partition.into(), location.file_id, layout, false)
+        .await
+        .map_err(failed)
 }
 
 /// An error with all that caused it, in one line.

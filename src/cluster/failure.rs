@@ -17,6 +17,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::prelude::SessionConfig;
 
+use crate::crash_point::crash_point;
 use crate::error::{Error, ErrorKind};
 use crate::text::without_middle;
 
@@ -72,7 +73,10 @@ impl QueryStageExecutor for Stage {
         task_id: usize,
         context: Arc<TaskContext>,
     ) -> Result<Vec<ShuffleWritePartition>> {
-        self.0.execute_query_stage(task_id, context).await.map_err(sorted)
+        let written = self.0.execute_query_stage(task_id, context).await.map_err(sorted);
+        // what was written is lost with the executor, though nobody has been told yet
+        crash_point("task");
+        written
     }
 
     fn collect_plan_metrics(&self) -> Vec<MetricsSet> {
@@ -94,12 +98,19 @@ impl QueryStageExecutor for Stage {
 
 /// What the cluster tries again stays as it is; anything else becomes an error of ours.
 fn sorted(error: DataFusionError) -> DataFusionError {
-    let is_tried_again = match error.find_root() {
-        DataFusionError::IoError(_) => true,
-        DataFusionError::External(source) => source.is::<BallistaError>(),
-        _ => false,
-    };
-    if is_tried_again { error } else { Error::from(error).into() }
+    as_ours(&error).map_or(error, Into::into)
+}
+
+fn as_ours(error: &DataFusionError) -> Option<Error> {
+    match error.find_root() {
+        DataFusionError::IoError(_) => None,
+        DataFusionError::External(source) => match source.downcast_ref::<BallistaError>() {
+            Some(BallistaError::DataFusionError(within)) => as_ours(within),
+            Some(_) => None,
+            None => Some(error.into()),
+        },
+        _ => Some(error.into()),
+    }
 }
 
 #[cfg(test)]
@@ -108,11 +119,16 @@ mod tests {
 
     #[test]
     fn an_error_keeps_its_kind_and_sentence_across_the_wire() {
-        let limit = Error::new(ErrorKind::Limit, "more \"itemsets\" than\nthe limit").with("key", "rules.max_itemsets");
+        let limit = Error::new(ErrorKind::Limit, "more \"itemsets\" than\nthe limit")
+            .with("key", "rules.max_itemsets");
         let sentence = limit.to_string();
         let told = format!("Job failed: {:?}", sorted(DataFusionError::from(limit).context("in a stage")));
         let error = error_of(&told);
         assert_eq!((error.kind(), error.to_string()), (ErrorKind::Limit, sentence));
+
+        let exhausted = DataFusionError::ResourcesExhausted("no more".to_owned());
+        let within = BallistaError::DataFusionError(Box::new(exhausted)).into_datafusion();
+        assert_eq!(error_of(&format!("{:?}", sorted(within))).kind(), ErrorKind::Limit);
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub mod write;
 
 pub use codec::Codec;
 pub use plan::{OnCluster, Planner};
-pub use rules::rules;
+pub use rules::{BROADCAST_BYTES, rules};
 pub use serve::{ExecutorOptions, SchedulerOptions, executor, scheduler};
 
 use client::Client;
@@ -58,7 +58,12 @@ impl Cluster {
     ///
     /// # Errors
     /// When there is none, or it is of another version.
-    pub async fn connect(ballista: &Ballista, engine: &crate::config::Engine, scratch: Scratch, measures: bool) -> Result<Self> {
+    pub async fn connect(
+        ballista: &Ballista,
+        engine: &crate::config::Engine,
+        scratch: Scratch,
+        measures: bool,
+    ) -> Result<Self> {
         let (address, own) = match &ballista.scheduler {
             Some(address) => (address.clone(), None),
             None => {

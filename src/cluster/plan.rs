@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
+use datafusion::catalog::Session;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result, Statistics};
 use datafusion::datasource::memory::MemorySourceConfig;
@@ -16,8 +17,8 @@ use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
-use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
@@ -25,7 +26,6 @@ use datafusion::physical_plan::{
     replace_children_if_necessary,
 };
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
-use datafusion::catalog::Session;
 use futures::TryStreamExt;
 
 use super::Cluster;
@@ -43,7 +43,9 @@ impl QueryPlanner for Planner {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let plan = DefaultPhysicalPlanner::default().create_physical_plan(logical, session).await?;
         Ok(match reads(&plan) {
-            Some(Reads { files: true, bytes }) if bytes > self.0.local_limit() || self.0.local_limit() == 0 => {
+            Some(Reads { files: true, bytes })
+                if bytes > self.0.local_limit() || self.0.local_limit() == 0 =>
+            {
                 Arc::new(OnCluster::new(Arc::clone(&self.0), plan))
             }
             _ => plan,
@@ -74,7 +76,9 @@ fn reads(plan: &Arc<dyn ExecutionPlan>) -> Option<Reads> {
     let source = plan.downcast_ref::<DataSourceExec>()?.data_source();
     if let Some(scan) = source.downcast_ref::<FileScanConfig>() {
         let files = scan.file_groups.iter().flat_map(|group| group.files());
-        let bytes = files.map(|file| file.range.as_ref().map_or(file.object_meta.size, |range| (range.end - range.start) as u64));
+        let bytes = files.map(|file| {
+            file.range.as_ref().map_or(file.object_meta.size, |range| (range.end - range.start) as u64)
+        });
         return Some(Reads { files: true, bytes: bytes.sum() });
     }
     let memory = source.downcast_ref::<MemorySourceConfig>()?;

@@ -9,16 +9,21 @@ use datafusion::logical_expr::JoinType;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
-use datafusion::physical_plan::joins::{CrossJoinExec, NestedLoopJoinExec};
+use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PartitionMode};
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, replace_children_if_necessary};
+
+/// A side of a join that is larger is not copied to every task.
+pub const BROADCAST_BYTES: usize = 128 << 20;
 
 /// The planner's rules with ours where they belong.
 #[must_use]
 pub fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     let joins = rules.iter().position(|rule| rule.name() == "join_selection");
-    rules.insert(joins.map_or(0, |joins| joins + 1), Arc::new(SmallSideFirst));
+    let after_joins = joins.map_or(0, |joins| joins + 1);
+    rules.insert(after_joins, Arc::new(SmallSideFirst));
+    rules.insert(after_joins, Arc::new(CopiedSideKnown));
     rules.push(Arc::new(UnmatchedOnce));
     rules
 }
@@ -72,6 +77,54 @@ fn is_few(side: &Arc<dyn ExecutionPlan>) -> bool {
     statistics.is_ok_and(|known| known.num_rows.get_value().is_some_and(|rows| *rows <= FEW_ROWS))
 }
 
+/// A join whose one side is held by every task is left as one only where the scheduler will see it so: where the side's rows are known and not
+/// too many, and no row of it is given without a match. It would divide any other by the join's keys when it cuts the plan into
+/// stages, and what was planned above the join, for the partitions that it had, would no longer fit.
+#[derive(Debug)]
+struct CopiedSideKnown;
+
+impl PhysicalOptimizerRule for CopiedSideKnown {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _config: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        transformed(plan, divided_by_keys)
+    }
+
+    fn name(&self) -> &'static str {
+        "copied_side_known"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+fn divided_by_keys(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let Some(join) = plan.downcast_ref::<HashJoinExec>() else { return Ok(None) };
+    if *join.partition_mode() != PartitionMode::CollectLeft {
+        return Ok(None);
+    }
+    let statistics = StatisticsContext::new().compute(join.left().as_ref(), &StatisticsArgs::new())?;
+    let rows = statistics.num_rows.get_value().copied().unwrap_or(0);
+    let bytes = statistics.total_byte_size.get_value().copied().unwrap_or(0);
+    // the scheduler reckons with up to 32 bytes for each value
+    let reckoned = bytes.max(rows.saturating_mul(32 * join.left().schema().fields().len()));
+    if gives_right_side(*join.join_type()) && rows > 0 && reckoned < BROADCAST_BYTES {
+        return Ok(None);
+    }
+    join.builder().with_partition_mode(PartitionMode::Partitioned).build_exec().map(Some)
+}
+
+/// Whether a join gives rows of its right side alone, or with those of the left that match.
+fn gives_right_side(join_type: JoinType) -> bool {
+    matches!(
+        join_type,
+        JoinType::Inner | JoinType::Right | JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark
+    )
+}
+
 /// A join without keys that gives the rows of its left side without a match must see all of the right side in one task: partitions
 /// of one process tell each other which rows have matched, tasks do not, and each would give the row again.
 #[derive(Debug)]
@@ -97,9 +150,7 @@ impl PhysicalOptimizerRule for UnmatchedOnce {
 
 fn in_one_task(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() else { return Ok(None) };
-    let tells_the_right_side =
-        matches!(join.join_type(), JoinType::Inner | JoinType::Right | JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark);
-    if tells_the_right_side || join.right().output_partitioning().partition_count() == 1 {
+    if gives_right_side(*join.join_type()) || join.right().output_partitioning().partition_count() == 1 {
         return Ok(None);
     }
     let right = Arc::new(CoalescePartitionsExec::new(Arc::clone(join.right())));

@@ -34,14 +34,15 @@ use super::{Codec, MESSAGE_LIMIT, client, version};
 use crate::config::{Engine, SchedulerAddress};
 use crate::error::{Error, ErrorKind, Result};
 use crate::session;
+use crate::signals::stop_signal;
 use crate::spill::SpillFolder;
 
 /// How often executors tell that they are alive.
-const HEARTBEAT: Duration = Duration::from_secs(2);
+const HEARTBEAT: Duration = Duration::from_secs(3);
 
-/// How long the rows and the story of a job that has ended are kept.
-const KEPT_ROWS: Duration = Duration::from_mins(2);
-const KEPT_STORY: Duration = Duration::from_hours(1);
+/// How long the rows of a job that has ended are kept, and its story: plans and small relations, in the scheduler's memory.
+const KEPT_ROWS: Duration = Duration::from_secs(30);
+const KEPT_STORY: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Clone)]
 pub struct SchedulerOptions {
@@ -85,20 +86,21 @@ type Scheduler = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
 pub async fn scheduler(options: &SchedulerOptions) -> Result<()> {
     let listener = listen(&options.host, options.port).await?;
     tracing::info!(address = %format!("df://{}:{}", options.advertise, options.port), "scheduler is listening");
-    serve_scheduler(listener, options).await
+    tokio::select! {
+        served = serve_scheduler(listener, options) => served,
+        stopped = stop_signal() => stopped.map(drop),
+    }
 }
 
 async fn listen(host: &str, port: u16) -> Result<TcpListener> {
     TcpListener::bind((host, port)).await.map_err(|error| {
-        Error::config("cannot listen there")
-            .with("host", host)
-            .with("port", port)
-            .caused_by(error)
+        Error::config("cannot listen there").with("host", host).with("port", port).caused_by(error)
     })
 }
 
 async fn serve_scheduler(listener: TcpListener, options: &SchedulerOptions) -> Result<()> {
-    let runtime = RuntimeEnvBuilder::new().with_object_store_registry(Arc::new(Opening::new())).build_arc()?;
+    let runtime =
+        RuntimeEnvBuilder::new().with_object_store_registry(Arc::new(Opening::new())).build_arc()?;
     let config_producer: ConfigProducer = Arc::new(SessionConfig::new_with_ballista);
     let config = SchedulerConfig {
         external_host: options.advertise.clone(),
@@ -189,7 +191,8 @@ async fn serve_executor(options: &ExecutorOptions, health: ExecutorHealth) -> Re
     let (config, _folders) = executor_config(options, health)?;
     start_executor_process(Arc::new(config)).await.map_err(|error| {
         let told = error.to_string();
-        let kind = if told.contains("run the same version") { ErrorKind::Config } else { ErrorKind::External };
+        let kind =
+            if told.contains("run the same version") { ErrorKind::Config } else { ErrorKind::External };
         Error::new(kind, "the executor stopped").with("scheduler", &options.scheduler).caused_by(told)
     })
 }

@@ -95,7 +95,8 @@ async fn carry_out(command: Command, running: &Running, run_id: uuid::Uuid) -> R
 fn scheduler_options(options: cli::Scheduler) -> Result<SchedulerOptions> {
     let is_anywhere = ["0.0.0.0", "::"].contains(&options.host.as_str());
     if is_anywhere && options.advertise.is_none() {
-        let message = "--host says to listen at all addresses: name with --advertise the one that executors reach";
+        let message =
+            "--host says to listen at all addresses: name with --advertise the one that executors reach";
         return Err(Error::config(message).with("host", options.host));
     }
     Ok(SchedulerOptions {

@@ -5,8 +5,8 @@ use datafusion::sql::parser::DFParserBuilder;
 
 use super::settings::Settings;
 use super::{
-    Algorithm, CUSTOMER_GROUPS, Categories, Clean, Columns, Format, GroupBy, Input, Items,
-    MinSupport, Output, Rules, Select, Target,
+    Algorithm, CUSTOMER_GROUPS, Categories, Clean, Columns, Format, GroupBy, Input, Items, MinSupport,
+    Output, Rules, Select, Target,
 };
 use crate::error::{Error, Result};
 use crate::tables;

@@ -11,8 +11,8 @@ use super::{Counts, end_of, rows_of};
 use crate::config::{Binning, CompareTo, Rfm};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kept::Kept;
-use crate::segments::{Cell, SegmentMap};
 use crate::rows::Rows;
+use crate::segments::{Cell, SegmentMap};
 use crate::steps::Steps;
 
 const MICROSECONDS_A_DAY: i64 = 24 * 60 * 60 * 1_000_000;
@@ -126,9 +126,9 @@ async fn score_as_of(steps: &mut Steps<'_>, rfm: &Rfm, run_date: NaiveDate, day:
     steps.view("valued_customer").await?;
     steps.rows("customer_range").await.map_err(too_large)?;
     steps.view("binned_customer").await?;
-    steps.view("weighted_customer").await?;
+    steps.shared_view("weighted_customer").await?;
     steps.rows("loyalty_range").await?;
-    steps.view("scored_customer").await?;
+    steps.shared_view("scored_customer").await?;
     Ok(customers)
 }
 

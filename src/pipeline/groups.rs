@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray, StructArray, UInt32Array};
-use datafusion::arrow::compute::{
-    SortColumn, SortOptions, concat_batches, lexsort_to_indices, take,
-};
+use datafusion::arrow::compute::{SortColumn, SortOptions, concat_batches, lexsort_to_indices, take};
 use datafusion::arrow::datatypes::{DataType, Int64Type, UInt32Type};
 use datafusion::functions::core::expr_ext::FieldAccessor;
 use datafusion::functions::expr_fn::named_struct;
@@ -18,8 +16,8 @@ use crate::config::{GroupBy, Rules};
 use crate::error::{Error, ErrorKind, Result};
 use crate::group::Group;
 use crate::kept::Kept;
-use crate::source::Hierarchy;
 use crate::rows::Rows;
+use crate::source::Hierarchy;
 use crate::steps::Steps;
 use crate::tables::{self, GroupColumn, GroupType};
 use crate::udaf::word_literal;

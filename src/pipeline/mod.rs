@@ -15,11 +15,11 @@ use crate::config::{Config, Items};
 use crate::error::{Error, ErrorKind, Result};
 use crate::group::Group;
 use crate::kept::Kept;
+use crate::rows::Rows;
 use crate::segments::SegmentMap;
 use crate::session;
 use crate::source::{self, Hierarchy};
 use crate::sql::Parameters;
-use crate::rows::Rows;
 use crate::steps::Steps;
 use crate::text::in_a_line;
 

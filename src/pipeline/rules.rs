@@ -8,8 +8,8 @@ use datafusion::prelude::DataFrame;
 use super::{Counts, add, allowed_items};
 use crate::config::{Items, Rules};
 use crate::error::{Error, ErrorKind, Result};
-use crate::source;
 use crate::rows::Rows;
+use crate::source;
 use crate::steps::Steps;
 
 /// Splits the itemsets into rules, measures them, and publishes those that are wanted.

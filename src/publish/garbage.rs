@@ -9,8 +9,8 @@ use chrono::Utc;
 use datafusion::object_store::ObjectStore;
 use futures::TryStreamExt;
 
-use super::crash_point;
 use super::place::{Place, delete};
+use crate::crash_point::crash_point;
 use crate::error::Result;
 
 impl Place {

@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chrono::{DateTime, Utc};
 
 use crate::config::Config;
+use crate::crash_point::crash_point;
 use crate::error::{Error, ErrorKind, Result};
 
-mod crash_point;
 mod delta;
 mod fingerprint;
 mod garbage;
@@ -31,7 +31,6 @@ mod stage;
 
 use fingerprint::parameters;
 
-pub use crash_point::crash_point;
 pub use fingerprint::fingerprints;
 pub use manifest::{Commit, Part, TableObjects};
 pub use place::Place;

@@ -6,9 +6,9 @@ use datafusion::object_store::path::Path;
 use datafusion::object_store::{self, ObjectStoreExt, PutMode, PutPayload};
 use futures::TryStreamExt;
 
-use super::crash_point;
 use super::manifest::Commit;
 use super::place::{Place, delete};
+use crate::crash_point::crash_point;
 use crate::error::{Error, ErrorKind, Result};
 
 impl Place {

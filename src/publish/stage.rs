@@ -27,8 +27,8 @@ use crate::cluster::{self, OnCluster};
 use crate::error::{Error, Result};
 use crate::kept;
 use crate::rows::with_schema;
-use crate::steps::Sink;
 use crate::source::WrittenFile;
+use crate::steps::Sink;
 use crate::tables::{Table, part_name};
 use crate::udf::part_number::part_numbers;
 
@@ -49,7 +49,15 @@ pub struct Stage {
 impl Stage {
     #[must_use]
     pub fn new(place: Place, attempt: String, rows_per_part: usize, as_delta: bool) -> Self {
-        Self { place, attempt, rows_per_part, as_delta, open: BTreeMap::new(), spread: BTreeMap::new(), tables: BTreeMap::new() }
+        Self {
+            place,
+            attempt,
+            rows_per_part,
+            as_delta,
+            open: BTreeMap::new(),
+            spread: BTreeMap::new(),
+            tables: BTreeMap::new(),
+        }
     }
 
     /// Begins one object.
@@ -255,7 +263,8 @@ impl Sink for Stage {
         if let Some(cluster) = cluster.filter(|_| !table.groups.is_empty()) {
             // other groups may be large: their rows come in between
             let rows: Vec<RecordBatch> = execute_stream(plan, context.task_ctx())?.try_collect().await?;
-            let rows = rows.iter().map(|batch| with_schema(batch, &table.schema())).collect::<Result<Vec<_>>>()?;
+            let rows =
+                rows.iter().map(|batch| with_schema(batch, &table.schema())).collect::<Result<Vec<_>>>()?;
             let file = cluster.scratch.write(&table.schema(), &rows).await?;
             let appended = file.rows;
             self.spread.entry(table.name).or_default().push(vec![file]);

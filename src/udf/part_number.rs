@@ -58,8 +58,11 @@ impl ScalarUDFImpl for PartNumber {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let columns =
-            args.args.iter().map(|argument| argument.to_array(args.number_rows)).collect::<Result<Vec<_>>>()?;
+        let columns = args
+            .args
+            .iter()
+            .map(|argument| argument.to_array(args.number_rows))
+            .collect::<Result<Vec<_>>>()?;
         let parts = columns[0].as_primitive::<Int64Type>();
         let Some(parts) = parts.values().first().copied().filter(|parts| *parts > 0) else {
             if args.number_rows == 0 {

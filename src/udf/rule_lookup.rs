@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, LazyLock};
 
-use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, StructArray};
+use datafusion::arrow::array::{
+    ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, StructArray, new_empty_array,
+};
 use datafusion::arrow::datatypes::{DataType, Field, Fields, Int64Type, UInt32Type};
 use datafusion::common::{Result, exec_datafusion_err, plan_err};
 use datafusion::logical_expr::{
@@ -103,6 +105,9 @@ impl ScalarUDFImpl for RuleLookup {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        if args.number_rows == 0 {
+            return Ok(ColumnarValue::Array(new_empty_array(args.return_type())));
+        }
         let words = one_list(self.name(), &args.args[2])?;
         let index = words
             .as_ref()

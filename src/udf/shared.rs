@@ -95,7 +95,8 @@ pub fn one_list(function: &str, argument: &ColumnarValue) -> Result<Option<Array
             let first = keys.values().first().map(|key| *key as usize);
             // batches that were put together each bring the list
             let mut others = keys.values().windows(2).filter(|pair| pair[0] != pair[1]);
-            let is_other = |key: i32| first.is_some_and(|first| values.value(key as usize) != values.value(first));
+            let is_other =
+                |key: i32| first.is_some_and(|first| values.value(key as usize) != values.value(first));
             if keys.null_count() > 0 || others.any(|pair| is_other(pair[1])) {
                 return exec_err!("{function} takes one list for all rows");
             }

@@ -1,4 +1,4 @@
-//! Where a test may kill the process: moments of a publication that luck would hardly find.
+//! Where a test may kill the process: moments of a run that luck would hardly find.
 
 /// Dies as by SIGKILL, without any clean-up, when the environment variable `REGULARS_CRASH_AT` names this point, as in `promoting`,
 /// or in `promoting:3` for the third time that it is reached. Only in builds for tests and development.
