@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
 use datafusion::prelude::SessionContext;
@@ -59,6 +59,9 @@ impl Default for RunOptions {
     }
 }
 
+/// How long tasks are given to end once their job is cancelled.
+const AFTER_CANCELLING: Duration = Duration::from_millis(300);
+
 /// The run under way, for whoever must stop it from outside.
 #[derive(Debug, Clone, Default)]
 pub struct Running(Arc<Mutex<Stoppable>>);
@@ -83,6 +86,8 @@ impl Running {
             std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         if let Some(cluster) = cluster {
             cluster.cancel().await;
+            // Tasks end what they are at; what one of them writes after this is collected by its age.
+            tokio::time::sleep(AFTER_CANCELLING).await;
         }
         match attempt {
             Some(attempt) => attempt.discard().await,
