@@ -1,6 +1,6 @@
 -- How many lines each item has in each group of rules.by, as item_line.sql has it where there are no groups.
 --
--- Grain:  an item in a group
+-- Grain:  an item in a group, in each bucket of orders that group_tally has
 -- Inputs: group_tally, basket_group (registered: each group's number and its least number of baskets of a frequent itemset)
 WITH counted AS (
     SELECT

@@ -1,6 +1,6 @@
 -- How many lines each item has: at least as many as baskets.
 --
--- Grain:      an item
+-- Grain:      an item, in each bucket of orders that line_tally has
 -- Inputs:     line_tally
 -- Parameters: $min_support_count  the least number of baskets of a frequent itemset
 SELECT

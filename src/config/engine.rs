@@ -44,12 +44,10 @@ pub struct SchedulerAddress {
 impl Engine {
     pub(super) fn resolve(settings: &Settings) -> Result<Self> {
         let is_ballista = one_of(settings, "engine.kind", &["embedded", "ballista"])? == "ballista";
-        for key in ["engine.scheduler", "engine.local_limit"] {
-            if settings.is_written(key) && !is_ballista {
-                return Err(settings.error(key, "belongs to engine.kind = \"ballista\""));
-            }
+        if settings.is_written("engine.scheduler") && !is_ballista {
+            return Err(settings.error("engine.scheduler", "belongs to engine.kind = \"ballista\""));
         }
-        let ballista = if is_ballista { Some(Ballista::resolve(settings)?) } else { None };
+        let ballista = Some(Ballista::resolve(settings)?).filter(|_| is_ballista);
         let memory_limit = usize::try_from(size(settings, "engine.memory_limit")?).ok();
         let memory_limit = memory_limit.filter(|bytes| *bytes >= 16 << 20).ok_or_else(|| {
             settings.error("engine.memory_limit", "must be a size of at least 16MiB, such as 8GiB")

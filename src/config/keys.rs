@@ -135,7 +135,7 @@ keys! {
     "engine.kind", Text, Some("\"embedded\""), "embedded, or ballista: on a cluster";
     "engine.scheduler", Text, None, "the Ballista scheduler, such as df://host:50050; without one a cluster of one starts in the process";
     "engine.local_limit", Text, Some("\"32MiB\""), "on a cluster: what reads no more runs where the job runs; 0B to run all on the cluster";
-    "engine.target_partitions", Integer, Some("0"), "partitions worked on side by side; 0 for the number of cores, of a cluster twice that of its executors";
+    "engine.target_partitions", Integer, Some("0"), "partitions worked on side by side; 0 for the number of cores, on a cluster of its executors'";
     "engine.batch_size", Integer, Some("8192"), "rows in a batch";
     "engine.memory_limit", Text, Some("\"8GiB\""), "beyond it the engine spills";
     "engine.spill_dir", Text, Some("\"/var/tmp\""), "where it spills to";

@@ -45,7 +45,9 @@ fn values_out_of_range_name_the_key_and_where_it_was_written() {
         ("clean.returns=maybe", "clean.returns must be exclude or net or keep or error, not maybe"),
         ("clean.returns_when=quantity <", "clean.returns_when is no SQL expression"),
         ("input.timezone=Mars", "input.timezone is no time zone"),
-        ("engine.kind=ballista", "engine.kind cannot be ballista in this version"),
+        ("engine.kind=spark", "engine.kind must be embedded or ballista, not spark"),
+        ("engine.scheduler=df://host:1", "belongs to engine.kind = \"ballista\""),
+        ("engine.local_limit=much", "engine.local_limit must be a size"),
         ("engine.memory_limit=lots", "engine.memory_limit must be a size"),
         ("output.orphan_age=soon", "output.orphan_age must be a duration"),
     ] {
