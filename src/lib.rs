@@ -22,11 +22,12 @@
 //! | a relation | `sql/<stage>/<relation>.sql`, listed in [`sql`] |
 //! | the input | [`location`] and [`store`] for where it stands, [`source`] for files and schema, `source/order_line.rs` for our columns, `source/mapping.rs` for what a user wrote of them, `source/hierarchy.rs` for categories, `source/cast.rs` for types |
 //! | aggregates and functions | [`udaf`], [`udf`] |
-//! | published tables | [`tables`] for schemas, [`audit`], [`publish`] for staging, commits and promotion |
+//! | published tables | [`tables`] for schemas, [`audit`], [`publish`] for staging, commits and promotion; `publish/spread.rs` for what executors wrote |
 //! | reading what was published | [`query`] |
 //! | segment maps | [`segments`], with those that come along in `segments/*.toml`; `segments/table.rs` for those in a table |
 //! | privacy | `udf/pseudonym.rs` for ids, [`withhold`] for small groups |
-//! | the engine | [`session`], [`spill`] for where it spills to, with one planner rule of ours in [`aggregate_once`] |
+//! | the engine | [`session`], [`spill`] for where it spills to, with one planner rule of ours in [`aggregate_once`]; [`kept`] for what stands between stages |
+//! | the cluster | [`cluster`]: `cluster/plan.rs` for what goes to it, `cluster/client.rs` for how, `cluster/rules.rs` for what its tasks cannot share, `cluster/write.rs` for the sink that executors run, `cluster/serve.rs` for the processes |
 //! | the demo's shop | [`sample`] |
 //!
 //! # What holds everywhere
