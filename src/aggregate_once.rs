@@ -14,11 +14,22 @@ use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 
-/// Aggregates whose states are about as large as what went in.
-const KEEPING_ALL: &[&str] = &["basket", "customer_orders"];
-
+/// Takes the names of aggregates whose states are about as large as what went in.
 #[derive(Debug)]
-pub struct AggregateOnce;
+pub struct AggregateOnce(&'static [&'static str]);
+
+impl AggregateOnce {
+    #[must_use]
+    pub fn in_one_process() -> Self {
+        Self(&["basket", "customer_orders"])
+    }
+
+    /// An exchange over the wire costs by the byte, and the orders of a customer are fewer bytes than the lines.
+    #[must_use]
+    pub fn on_cluster() -> Self {
+        Self(&["basket"])
+    }
+}
 
 impl PhysicalOptimizerRule for AggregateOnce {
     fn optimize(
@@ -27,7 +38,7 @@ impl PhysicalOptimizerRule for AggregateOnce {
         _config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|plan| {
-            Ok(match aggregated_once(&plan)? {
+            Ok(match aggregated_once(&plan, self.0)? {
                 Some(once) => Transformed::yes(once),
                 None => Transformed::no(plan),
             })
@@ -45,11 +56,14 @@ impl PhysicalOptimizerRule for AggregateOnce {
 }
 
 /// One aggregation over exchanged rows in place of a partial one, an exchange of states and a final one.
-fn aggregated_once(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+fn aggregated_once(
+    plan: &Arc<dyn ExecutionPlan>,
+    keeping_all: &[&str],
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let Some(last) = aggregation(plan, AggregateMode::FinalPartitioned) else { return Ok(None) };
     let Some(exchange) = last.input().downcast_ref::<RepartitionExec>() else { return Ok(None) };
     let Some(first) = aggregation(exchange.input(), AggregateMode::Partial) else { return Ok(None) };
-    let keeps_all = |name: &str| KEEPING_ALL.contains(&name);
+    let keeps_all = |name: &str| keeping_all.contains(&name);
     if first.aggr_expr().is_empty()
         || !first.aggr_expr().iter().all(|aggregate| keeps_all(aggregate.fun().name()))
     {

@@ -30,6 +30,12 @@ pub struct Kept {
     pub memory: usize,
 }
 
+/// Whether a plan runs in other processes, each time that it is read.
+#[must_use]
+pub fn runs_elsewhere(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.is::<OnCluster>()
+}
+
 /// Runs a plan and keeps its rows where later stages find them.
 ///
 /// # Errors

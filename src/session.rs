@@ -74,16 +74,10 @@ async fn on_cluster(engine: &Engine, cluster: Arc<Cluster>) -> Result<SessionCon
         .with_runtime_env(runtime)
         .with_query_planner(Arc::new(planner))
         .with_physical_optimizer_rules(cluster::rules())
-        .with_physical_optimizer_rule(Arc::new(AggregateOnce));
+        .with_physical_optimizer_rule(Arc::new(AggregateOnce::on_cluster()));
     let context = knowing_our_functions(builder);
     cluster.scratch.register(&context);
     Ok(context)
-}
-
-/// Whether a view that several plans read is better kept.
-#[must_use]
-pub fn keeps_views(context: &SessionContext) -> bool {
-    cluster::of(context).is_some()
 }
 
 /// In how many parts to count what would come together in one task: more than one where tasks are processes' own.
@@ -154,7 +148,7 @@ fn builder(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStateBuild
     SessionStateBuilder::new_with_default_features()
         .with_config(config)
         .with_runtime_env(runtime)
-        .with_physical_optimizer_rule(Arc::new(AggregateOnce))
+        .with_physical_optimizer_rule(Arc::new(AggregateOnce::in_one_process()))
 }
 
 fn knowing_our_functions(builder: SessionStateBuilder) -> SessionContext {

@@ -18,9 +18,8 @@ use futures::TryStreamExt;
 
 use crate::error::{Error, Result};
 use crate::group::Group;
-use crate::kept::{Kept, collect, keep, keep_rows};
+use crate::kept::{Kept, collect, keep, keep_rows, runs_elsewhere};
 use crate::rows::{Rows, all_nullable, with_schema};
-use crate::session;
 use crate::sql::{self, Bound, Parameters, SqlFile};
 use crate::tables::{self, Table};
 use crate::text::without_middle;
@@ -170,17 +169,14 @@ impl<'a> Steps<'a> {
         self.register(file.name, bound.frame.into_view())
     }
 
-    /// Registers a file that several others read: as a view, or on a cluster as kept rows, which all of its executors would make anew for
-    /// each reader otherwise.
+    /// Registers a file that several others read: as a view, or as kept rows where all executors of a cluster would make them anew for each
+    /// reader.
     ///
     /// # Errors
     /// When it does not plan or run.
     pub async fn shared_view(&mut self, name: &str) -> Result<()> {
-        if session::keeps_views(self.context) {
-            self.keep(name).await.map(drop)
-        } else {
-            self.view(name).await
-        }
+        let (_, _, plan) = self.plan(name).await?;
+        if runs_elsewhere(&plan) { self.keep(name).await.map(drop) } else { self.view(name).await }
     }
 
     /// Runs a file whose rows are few, registers them under its own name and gives them to be looked at.
