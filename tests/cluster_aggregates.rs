@@ -1,7 +1,7 @@
 //! Every aggregate of ours across the wire: as partial states, as rows turned into states, as states that were spilled, and as lists that
 //! executors exchange, with the results of the embedded engine.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod support;
 
@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::logical_expr::AggregateUDF;
 use datafusion::physical_plan::displayable;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
 use regulars::config::{Arguments, Config, Engine};
@@ -63,7 +64,7 @@ const QUERIES: &[(&[&str], &str)] = &[
 fn every_aggregate_has_a_query() {
     let covered: BTreeSet<&str> = QUERIES.iter().flat_map(|(names, _)| names.iter().copied()).collect();
     let all = udaf::all();
-    assert_eq!(covered, all.iter().map(|aggregate| aggregate.name()).collect());
+    assert_eq!(covered, all.iter().map(AggregateUDF::name).collect());
 }
 
 fn engine(bench: &Bench, set: &[&str]) -> Engine {
@@ -74,8 +75,7 @@ fn engine(bench: &Bench, set: &[&str]) -> Engine {
 
 /// The rows of a query as sorted text.
 async fn rows(context: &SessionContext, sql: &str) -> Vec<String> {
-    let batches =
-        context.sql(sql).await.unwrap().collect().await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    let batches = context.sql(sql).await.unwrap().collect().await.expect(sql);
     let options = FormatOptions::default().with_null("NULL");
     let mut rows = Vec::new();
     for batch in batches {

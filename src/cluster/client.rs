@@ -129,7 +129,7 @@ impl Client {
     /// # Errors
     /// When an executor cannot be reached or has lost them.
     pub async fn rows(&self, done: Done) -> Result<Vec<SendableRecordBatchStream>> {
-        let fetched = done.locations.into_iter().map(|location| fetch(location));
+        let fetched = done.locations.into_iter().map(fetch);
         futures::future::try_join_all(fetched).await
     }
 

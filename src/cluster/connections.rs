@@ -32,24 +32,23 @@ impl BallistaClientPool for Connections {
     ) -> Result<PooledClient> {
         let to = (host.to_owned(), port);
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&to).cloned();
-        let client = match known {
-            Some(client) => client,
-            None => {
-                let client = BallistaClient::try_new(
-                    host,
-                    port,
-                    config.max_message_size,
-                    config.use_tls,
-                    customize_endpoint,
-                    config.io_retries_times,
-                    config.io_retry_wait_time_ms,
-                    config.initial_connection_window_size,
-                    config.initial_stream_window_size,
-                )
-                .await?;
-                self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(to, client.clone());
-                client
-            }
+        let client = if let Some(client) = known {
+            client
+        } else {
+            let client = BallistaClient::try_new(
+                host,
+                port,
+                config.max_message_size,
+                config.use_tls,
+                customize_endpoint,
+                config.io_retries_times,
+                config.io_retry_wait_time_ms,
+                config.initial_connection_window_size,
+                config.initial_stream_window_size,
+            )
+            .await?;
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(to, client.clone());
+            client
         };
         Ok(PooledClient::new(client, Box::new(drop)))
     }

@@ -64,12 +64,11 @@ impl Cluster {
         scratch: Scratch,
         measures: bool,
     ) -> Result<Self> {
-        let (address, own) = match &ballista.scheduler {
-            Some(address) => (address.clone(), None),
-            None => {
-                let own = InProcess::start(engine).await?;
-                (own.address.clone(), Some(own))
-            }
+        let (address, own) = if let Some(address) = &ballista.scheduler {
+            (address.clone(), None)
+        } else {
+            let own = InProcess::start(engine).await?;
+            (own.address.clone(), Some(own))
         };
         let client = Arc::new(Client::connect(address).await?);
         Ok(Self { client, scratch, local_limit: ballista.local_limit, measures, _own: own })

@@ -8,7 +8,7 @@ use datafusion::catalog::Session;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result, Statistics};
 use datafusion::datasource::memory::MemorySourceConfig;
-use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::TaskContext;
 use datafusion::execution::context::QueryPlanner;
@@ -75,7 +75,7 @@ fn reads(plan: &Arc<dyn ExecutionPlan>) -> Option<Reads> {
     }
     let source = plan.downcast_ref::<DataSourceExec>()?.data_source();
     if let Some(scan) = source.downcast_ref::<FileScanConfig>() {
-        let files = scan.file_groups.iter().flat_map(|group| group.files());
+        let files = scan.file_groups.iter().flat_map(FileGroup::files);
         let bytes = files.map(|file| {
             file.range.as_ref().map_or(file.object_meta.size, |range| (range.end - range.start) as u64)
         });

@@ -54,10 +54,13 @@ impl Kind {
     fn schema(&self, rows: &SchemaRef) -> Result<SchemaRef> {
         match self {
             Self::Kept => Ok(all_nullable(rows)),
-            Self::Rows { table, groups } | Self::Parts { table, groups } => match tables::table(table) {
-                Some(table) => Ok(table.led_by(groups).schema()),
-                None => internal_err!("there is no table {table}"),
-            },
+            Self::Rows { table, groups } | Self::Parts { table, groups } => {
+                if let Some(table) = tables::table(table) {
+                    Ok(table.led_by(groups).schema())
+                } else {
+                    internal_err!("there is no table {table}")
+                }
+            }
         }
     }
 }
@@ -225,12 +228,11 @@ async fn keep(
         if batch.num_rows() == 0 {
             continue;
         }
-        let open = match &mut writer {
-            Some(open) => open,
-            None => {
-                let path = folder.clone().join(format!("{}.parquet", uuid::Uuid::new_v4().simple()));
-                writer.insert(PartWriter::open(store, path, Arc::clone(&schema), Compressed::Fast)?)
-            }
+        let open = if let Some(open) = &mut writer {
+            open
+        } else {
+            let path = folder.clone().join(format!("{}.parquet", uuid::Uuid::new_v4().simple()));
+            writer.insert(PartWriter::open(store, path, Arc::clone(&schema), Compressed::Fast)?)
         };
         open.write(&batch).await?;
     }
@@ -259,13 +261,12 @@ async fn write_parts(
             if let Some((open, ended_writer)) = writer.take_if(|(open, _)| *open != number) {
                 objects.push(ended(open, ended_writer).await?);
             }
-            let (_, open) = match &mut writer {
-                Some(open) => open,
-                None => {
-                    let path = folder.clone().join(tables::part_name(usize::try_from(number).unwrap_or(0)));
-                    let open = PartWriter::open(store, path, Arc::clone(&schema), Compressed::Well)?;
-                    writer.insert((number, open))
-                }
+            let (_, open) = if let Some(open) = &mut writer {
+                open
+            } else {
+                let path = folder.clone().join(tables::part_name(usize::try_from(number).unwrap_or(0)));
+                let open = PartWriter::open(store, path, Arc::clone(&schema), Compressed::Well)?;
+                writer.insert((number, open))
             };
             open.write(&table_rows.slice(range.start, range.len())).await?;
         }

@@ -22,7 +22,7 @@ use super::manifest::{Part, TableObjects};
 use super::part_writer::{Compressed, PartWriter, Written};
 use super::place::{Place, delete};
 use super::spread;
-use crate::cluster::write::Kind;
+use crate::cluster::write::{Kind, Object};
 use crate::cluster::{self, OnCluster};
 use crate::error::{Error, Result};
 use crate::kept;
@@ -171,19 +171,15 @@ impl Stage {
         let objects = spread::split(context, scratch, table, &files, number_of_parts, folder).await?;
         let mut parts = Vec::with_capacity(number_of_parts);
         for number in 0..number_of_parts {
-            let part = match objects.iter().find(|object| object.part == number as i64) {
-                Some(object) => {
-                    let written =
-                        Written { rows: object.rows, bytes: object.bytes, sha256: object.sha256.clone() };
-                    self.part(table, number, &object.path, &written)
-                }
+            let told = objects.iter().find(|object| object.part == number as i64);
+            let (path, written) = if let Some(object) = told {
+                let Object { path, rows, bytes, sha256, .. } = object.clone();
+                (path, Written { rows, bytes, sha256 })
+            } else {
                 // no row lies in it
-                None => {
-                    let (staged, written) = ended(self.open_part(table, number)?).await?;
-                    self.part(table, number, &staged, &written)
-                }
+                ended(self.open_part(table, number)?).await?
             };
-            parts.push(part);
+            parts.push(self.part(table, number, &path, &written));
         }
         Ok(parts)
     }
