@@ -10,7 +10,7 @@ mod cluster;
 mod s3;
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Output;
 
 use cluster::{Cluster, regulars};
@@ -137,6 +137,40 @@ fn real_processes_publish_the_same_bytes_of_everything_a_run_can_do() {
         let found = job.published(&[&options[..], &cluster.settings()].concat());
         assert_same(&job.published(&options), &found, &format!("{configuration:?}"));
     }
+}
+
+#[test]
+fn categories_csv_files_and_delta_tables_are_the_same() {
+    let job = Job::of_sample(600);
+    let cluster = cluster_of_two(&job);
+    let on_cluster = |options: &[String]| job.published(&[options, &cluster.settings()].concat());
+
+    let categories = "item_id,category\nbread,bakery\nmilk,dairy\ncheese,dairy\nbakery,food\ndairy,food\n";
+    let categories = job.bench.write("categories.csv", categories);
+    let hierarchy = format!("rules.hierarchy.location={categories}");
+    for by in ["rules.by=[]", "rules.by=[\"segment\", \"loyalty_group\"]"] {
+        let options = sets(&[&hierarchy, by, "rules.min_support_count=10"]);
+        assert_same(&job.published(&options), &on_cluster(&options), by);
+    }
+
+    let lines = regulars()
+        .args(["sql", "--input", &job.bench.text("shop"), "--format", "csv", "-c"])
+        .arg("SELECT * EXCEPT (month) FROM input")
+        .output()
+        .unwrap();
+    let csv = job.bench.write("lines.csv", std::str::from_utf8(&lines.stdout).unwrap());
+    let csv = ["--input".to_owned(), csv];
+    let of_csv = Job { bench: Bench::new(), arguments: [&job.arguments[..2], &csv].concat() };
+    let found = of_csv.published(&cluster.settings());
+    assert_same(&of_csv.published(&[]), &found, "of CSV");
+
+    // a Delta table's files have names of their own
+    let delta = sets(&["output.format=delta"]);
+    let bytes = |objects: Objects| {
+        let files = objects.into_iter().filter(|(name, _)| name.ends_with(".parquet"));
+        files.map(|(_, bytes)| bytes).collect::<BTreeSet<_>>()
+    };
+    assert!(bytes(job.published(&delta)) == bytes(on_cluster(&delta)));
 }
 
 #[test]
