@@ -7,6 +7,7 @@ use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::cluster::TlsFiles;
 use crate::commands::Told;
 use crate::config;
 
@@ -142,7 +143,7 @@ impl Command {
 
 const SCHEDULER_EXAMPLES: &str = "\
 It serves gRPC, a REST API (/api/jobs, /api/executors, /api/metrics for Prometheus) and probes (/healthz, /readyz) on
-one port. There is no authentication: keep it on a private network.
+one port. Without the files of TLS anyone who reaches it may use it: keep it on a private network then.
 
 Examples:
   regulars scheduler
@@ -216,6 +217,11 @@ pub struct Scheduler {
     /// An executor that is not heard of for so long is lost, and others do its work
     #[arg(long, default_value = "30s", value_parser = humantime::parse_duration, env = "REGULARS_EXECUTOR_TIMEOUT", value_name = "DURATION")]
     pub executor_timeout: Duration,
+    /// Another port for /healthz and /readyz, without TLS
+    #[arg(long, env = "REGULARS_HEALTH_PORT", value_name = "PORT")]
+    pub health_port: Option<u16>,
+    #[command(flatten)]
+    pub tls: TlsFiles,
 }
 
 /// An executor.
@@ -254,6 +260,8 @@ pub struct Executor {
     /// How long to wait for the scheduler
     #[arg(long, default_value = "1m", value_parser = humantime::parse_duration, env = "REGULARS_WAIT", value_name = "DURATION")]
     pub wait: Duration,
+    #[command(flatten)]
+    pub tls: TlsFiles,
 }
 
 impl From<Job> for config::Arguments {

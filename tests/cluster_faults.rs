@@ -186,6 +186,48 @@ fn a_cluster_that_is_not_there_is_told() {
     assert!(said.contains("no executors"), "{said}");
 }
 
+/// A certificate authority's files, and those of a process with a certificate of it.
+fn write_certificates(bench: &Bench, folder: &str) -> Vec<(&'static str, String)> {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let names = vec!["127.0.0.1".to_owned()];
+    let mut certificate = CertificateParams::new(names).unwrap();
+    certificate.distinguished_name.push(DnType::CommonName, "a process");
+    let certificate = certificate.signed_by(&key, &authority).unwrap();
+    vec![
+        ("REGULARS_TLS_CA", bench.write(&format!("{folder}/ca.pem"), &authority.pem())),
+        ("REGULARS_TLS_CERT", bench.write(&format!("{folder}/cert.pem"), &certificate.pem())),
+        ("REGULARS_TLS_KEY", bench.write(&format!("{folder}/key.pem"), &key.serialize_pem())),
+    ]
+}
+
+#[test]
+fn with_certificates_nobody_else_gets_in() {
+    let shop = Shop::open(400);
+    let ours = write_certificates(&shop.bench, "ours");
+    let strangers = write_certificates(&shop.bench, "strangers");
+    let cluster = Cluster::start(&shop.bench.path("cluster"), ours.clone(), &["", ""]);
+    let run = |environment: Vec<(&'static str, String)>| {
+        let mut command = Shop::command(&shop.bench, &shop.bench.text("out"));
+        ended(command.args(cluster.settings()).envs(environment).spawn().unwrap(), Duration::from_mins(1))
+    };
+    for (environment, who) in [(Vec::new(), "without a certificate"), (strangers, "with a stranger's")] {
+        let (code, said) = run(environment);
+        assert_eq!(code, Some(1), "{who}: {said}");
+        shop.assert_nothing_published();
+    }
+    let (code, said) = run(ours[..2].to_vec());
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("TLS takes three files"), "{said}");
+
+    let (code, said) = run(ours);
+    assert_eq!(code, Some(0), "{said}");
+    shop.assert_published("encrypted");
+}
+
 /// As an executor of another version would ask.
 #[tokio::test]
 async fn processes_of_other_versions_are_refused_with_both_named() {

@@ -1,11 +1,11 @@
 //! The client of a scheduler: hands it plans, follows them to their end, fetches their rows, cancels what nobody waits for.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ballista_core::client::BallistaClient;
-use ballista_core::extension::{BallistaConfigGrpcEndpoint, SessionConfigHelperExt};
+use ballista_core::extension::{BallistaConfigGrpcEndpoint, EndpointOverrideFn, SessionConfigHelperExt};
 use ballista_core::serde::protobuf::execute_query_params::Query;
 use ballista_core::serde::protobuf::scheduler_grpc_client::SchedulerGrpcClient;
 use ballista_core::serde::protobuf::{
@@ -16,9 +16,14 @@ use ballista_core::version::insert_version_header;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::prelude::SessionConfig;
+use serde::Deserialize;
+use tokio::time::Instant;
+use tonic::client::GrpcService;
 use tonic::transport::{Channel, Endpoint};
 
 use super::MESSAGE_LIMIT;
+use super::jobs::TO_BE_RUN_ANEW;
+use super::tls::Tls;
 use crate::config::SchedulerAddress;
 use crate::error::{Error, ErrorKind, Result};
 use crate::text::without_middle;
@@ -29,11 +34,30 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often a job is run that loses executors.
+const MOST_RUNS: usize = 4;
+
+/// How often to look whether the executors of a job are still there.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+
+const EXECUTOR_LOST: &str = "an executor was lost";
+const ROWS_LOST: &str = "rows cannot be fetched from an executor; the same command may work later";
+
+/// Whether a failure is that of executors that were lost, which others may make up for.
+fn may_be_run_anew(error: &Error) -> bool {
+    let told = error.to_string();
+    [TO_BE_RUN_ANEW, ROWS_LOST, EXECUTOR_LOST].iter().any(|words| told.contains(words))
+}
+
 /// Tells the scheduler which version of ours asks; see [`super::version`].
 pub const USER_AGENT: &str = concat!("regulars/", env!("CARGO_PKG_VERSION"));
 
-/// An endpoint that tells our version and notices when its peer is gone.
-pub fn endpoint(endpoint: Endpoint) -> Result<Endpoint, tonic::transport::Error> {
+/// An endpoint that tells our version and notices when its peer is gone, encrypted where there is a certificate.
+pub fn endpoint(endpoint: Endpoint, tls: Option<&Tls>) -> Result<Endpoint, tonic::transport::Error> {
+    let endpoint = match tls {
+        Some(tls) => tls.encrypted(&endpoint)?,
+        None => endpoint,
+    };
     let endpoint = endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
@@ -44,36 +68,56 @@ pub fn endpoint(endpoint: Endpoint) -> Result<Endpoint, tonic::transport::Error>
     endpoint.user_agent(USER_AGENT)
 }
 
+/// The same for connections that Ballista makes.
+pub fn endpoints(tls: Option<Tls>) -> EndpointOverrideFn {
+    Arc::new(move |to| endpoint(to, tls.as_ref()).map_err(Into::into))
+}
+
 /// A connection to a scheduler, and the jobs that it works on for us.
 #[derive(Debug)]
 pub struct Client {
     address: SchedulerAddress,
     channel: Channel,
+    tls: Option<Tls>,
     session_id: String,
     running: Mutex<BTreeSet<String>>,
+    /// Those that were there when last looked at, by their ids.
+    executors: Mutex<BTreeSet<String>>,
+}
+
+/// An executor as the REST API tells it.
+#[derive(Deserialize)]
+struct Executor {
+    id: String,
+    specification: Specification,
+}
+
+#[derive(Deserialize)]
+struct Specification {
+    vcores: usize,
 }
 
 /// A job that ended well: where its rows stand.
 #[derive(Debug)]
-pub struct Done {
-    pub job_id: String,
+struct Done {
+    job_id: String,
     locations: Vec<PartitionLocation>,
 }
 
 impl Client {
     /// # Errors
     /// When no scheduler answers there.
-    pub async fn connect(address: SchedulerAddress) -> Result<Self> {
+    pub async fn connect(address: SchedulerAddress, tls: Option<Tls>) -> Result<Self> {
         let unreachable = |error: tonic::transport::Error| {
             Error::new(ErrorKind::External, "the scheduler cannot be reached")
                 .with("scheduler", &address)
                 .caused_by(causes(&error))
         };
         let url = format!("http://{}:{}", address.host, address.port);
-        let to = Endpoint::from_shared(url).and_then(endpoint).map_err(unreachable)?;
+        let to = Endpoint::from_shared(url).and_then(|to| endpoint(to, tls.as_ref())).map_err(unreachable)?;
         let channel = to.connect().await.map_err(unreachable)?;
         let session_id = uuid::Uuid::new_v4().to_string();
-        Ok(Self { address, channel, session_id, running: Mutex::default() })
+        Ok(Self { address, channel, tls, session_id, running: Mutex::default(), executors: Mutex::default() })
     }
 
     fn scheduler(&self) -> SchedulerGrpcClient<Channel> {
@@ -82,11 +126,42 @@ impl Client {
             .max_decoding_message_size(MESSAGE_LIMIT)
     }
 
-    /// Has a plan run to its end. A job whose future is dropped is cancelled.
+    /// Has a plan run and opens its rows, a stream for each of its last stage's partitions; again where executors were lost.
     ///
     /// # Errors
-    /// When the scheduler refuses it, it fails, or the scheduler is gone.
-    pub async fn run(self: &Arc<Self>, plan: Vec<u8>, settings: &SessionConfig) -> Result<Done> {
+    /// When the scheduler refuses it, it fails, or executors are lost time and again.
+    pub async fn rows_of(
+        self: &Arc<Self>,
+        plan: &[u8],
+        settings: &SessionConfig,
+        measured: Option<&OnceLock<String>>,
+    ) -> Result<Vec<SendableRecordBatchStream>> {
+        let mut runs = 0;
+        loop {
+            runs += 1;
+            let tried = async {
+                let done = self.run(plan.to_vec(), settings).await?;
+                let told =
+                    if measured.is_some() { self.measured(&done.job_id).await? } else { String::new() };
+                Ok((told, self.rows(done).await?))
+            };
+            match tried.await {
+                Err(error) if runs < MOST_RUNS && may_be_run_anew(&error) => {
+                    tracing::warn!(%error, "running the job anew");
+                }
+                Err(error) => return Err(error),
+                Ok((told, rows)) => {
+                    if let Some(measured) = measured {
+                        let _ = measured.set(told);
+                    }
+                    return Ok(rows);
+                }
+            }
+        }
+    }
+
+    /// Has a plan run to its end. A job whose future is dropped is cancelled.
+    async fn run(self: &Arc<Self>, plan: Vec<u8>, settings: &SessionConfig) -> Result<Done> {
         if plan.len() > MESSAGE_LIMIT {
             let message = format!(
                 "a plan of {} bytes is larger than the {MESSAGE_LIMIT} that a message to the cluster may have; give the input fewer, larger files",
@@ -104,8 +179,15 @@ impl Client {
         let answer = self.scheduler().execute_query_push(request).await;
         let mut statuses = answer.map_err(|status| self.refused(&status))?.into_inner();
         let mut job: Option<Job> = None;
+        let mut look = tokio::time::interval_at(Instant::now() + BETWEEN_LOOKS, BETWEEN_LOOKS);
         loop {
-            let next = statuses.message().await.map_err(|status| self.gone(&status.to_string()))?;
+            let next = tokio::select! {
+                next = statuses.message() => next.map_err(|status| self.gone(&status.to_string()))?,
+                _ = look.tick() => {
+                    self.look_for_executors().await?;
+                    continue;
+                }
+            };
             let Some(GetJobStatusResult { status: Some(status), .. }) = next else {
                 return Err(self.gone("the job's news ended"));
             };
@@ -124,20 +206,19 @@ impl Client {
         }
     }
 
-    /// The rows of a job, a stream for each of its last stage's partitions.
-    ///
-    /// # Errors
-    /// When an executor cannot be reached or has lost them.
-    pub async fn rows(&self, done: Done) -> Result<Vec<SendableRecordBatchStream>> {
-        let fetched = done.locations.into_iter().map(fetch);
+    /// Opens the rows of a job. Of a partition that was written again, by another task after its executor was lost, the last counts: the scheduler
+    /// tells all of them.
+    async fn rows(&self, done: Done) -> Result<Vec<SendableRecordBatchStream>> {
+        let mut last = BTreeMap::new();
+        for location in done.locations {
+            last.insert(location.partition_id.as_ref().map(|id| id.partition_id), location);
+        }
+        let fetched = last.into_values().map(|location| fetch(location, self.tls.clone()));
         futures::future::try_join_all(fetched).await
     }
 
     /// What each operator of a job measured, stage by stage.
-    ///
-    /// # Errors
-    /// When the scheduler is gone.
-    pub async fn measured(&self, job_id: &str) -> Result<String> {
+    async fn measured(&self, job_id: &str) -> Result<String> {
         let request = GetJobMetricsParams { job_id: job_id.to_owned() };
         let answer = self.scheduler().get_job_metrics(request).await;
         let stages = answer.map_err(|status| self.gone(&status.to_string()))?.into_inner().stages;
@@ -178,24 +259,56 @@ impl Client {
         }
     }
 
-    /// The cores of all executors, as the scheduler's REST API tells them.
+    /// Errs when an executor that was there is gone: what it had written is lost, and a job that is begun anew without it is sure to be right.
+    async fn look_for_executors(&self) -> Result<()> {
+        let now: BTreeSet<String> = self.executors().await?.into_iter().map(|executor| executor.id).collect();
+        let before = {
+            let mut executors = self.executors.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *executors, now.clone())
+        };
+        match before.difference(&now).next() {
+            None => Ok(()),
+            Some(lost) => Err(Error::new(ErrorKind::External, EXECUTOR_LOST).with("executor", lost)),
+        }
+    }
+
+    /// The executors that the scheduler knows, as its REST API tells them.
+    async fn executors(&self) -> Result<Vec<Executor>> {
+        let answer = self.ask("/api/executors").await?;
+        serde_json::from_slice(&answer)
+            .map_err(|error| Error::internal("the scheduler's executors cannot be read").caused_by(error))
+    }
+
+    /// The cores of all executors.
     ///
     /// # Errors
     /// When the scheduler does not tell, or has no executors.
     pub async fn cores(&self) -> Result<usize> {
-        let url = format!("http://{}:{}/api/executors", self.address.host, self.address.port);
-        let asked = async { reqwest::get(&url).await?.error_for_status()?.bytes().await };
-        let answer = asked.await.map_err(|error| self.gone(&causes(&error)))?;
-        let executors: Vec<serde_json::Value> = serde_json::from_slice(&answer)
-            .map_err(|error| Error::internal("the scheduler's executors cannot be read").caused_by(error))?;
-        let cores = |executor: &serde_json::Value| executor["specification"]["vcores"].as_u64().unwrap_or(1);
-        match usize::try_from(executors.iter().map(cores).sum::<u64>()).unwrap_or(1) {
+        let executors = self.executors().await?;
+        *self.executors.lock().unwrap_or_else(PoisonError::into_inner) =
+            executors.iter().map(|executor| executor.id.clone()).collect();
+        match executors.iter().map(|executor| executor.specification.vcores).sum() {
             0 => {
                 let message = "the cluster has no executors; start some with regulars executor";
                 Err(Error::new(ErrorKind::External, message).with("scheduler", &self.address))
             }
             cores => Ok(cores),
         }
+    }
+
+    /// An answer of the REST API, over the connection that there is.
+    async fn ask(&self, path: &str) -> Result<axum::body::Bytes> {
+        let uri = format!("http://{}:{}{path}", self.address.host, self.address.port);
+        let request = axum::http::Request::get(uri).body(tonic::body::Body::empty());
+        let request = request.map_err(|error| Error::internal("not a request").caused_by(error))?;
+        let mut channel = self.channel.clone();
+        let asked = async {
+            std::future::poll_fn(|context| channel.poll_ready(context)).await?;
+            channel.call(request).await
+        };
+        let answer = asked.await.map_err(|error| self.gone(&causes(&error)))?;
+        let body = axum::body::to_bytes(axum::body::Body::new(answer.into_body()), MESSAGE_LIMIT).await;
+        body.map_err(|error| self.gone(&causes(&error)))
     }
 
     fn gone(&self, cause: &str) -> Error {
@@ -251,21 +364,18 @@ impl Drop for Job {
 }
 
 /// Opens the rows of one partition where the executor has them.
-async fn fetch(location: PartitionLocation) -> Result<SendableRecordBatchStream> {
+async fn fetch(location: PartitionLocation, tls: Option<Tls>) -> Result<SendableRecordBatchStream> {
     let layout = location.layout();
     let (Some(executor), Some(partition)) = (location.executor_meta, location.partition_id) else {
         return Err(Error::internal("rows of a job have no place"));
     };
     let port = u16::try_from(executor.port).map_err(|_| Error::internal("an executor has no port"))?;
     let failed = |error: ballista_core::error::BallistaError| {
-        Error::new(
-            ErrorKind::External,
-            "rows cannot be fetched from an executor; the same command may work later",
-        )
-        .with("executor", format!("{}:{port}", executor.host))
-        .caused_by(error.to_string())
+        Error::new(ErrorKind::External, ROWS_LOST)
+            .with("executor", format!("{}:{port}", executor.host))
+            .caused_by(error.to_string())
     };
-    let customize = BallistaConfigGrpcEndpoint::new(Arc::new(|to| endpoint(to).map_err(Into::into)));
+    let customize = BallistaConfigGrpcEndpoint::new(endpoints(tls));
     let mut client = BallistaClient::try_new(
         &executor.host,
         port,

@@ -23,10 +23,12 @@ mod client;
 mod codec;
 mod connections;
 mod failure;
+mod jobs;
 mod plan;
 mod rules;
 mod serve;
 mod stores;
+mod tls;
 mod version;
 pub mod write;
 
@@ -36,6 +38,8 @@ pub use rules::{BROADCAST_BYTES, rules};
 pub use serve::{ExecutorOptions, SchedulerOptions, executor, scheduler};
 
 use client::Client;
+pub use tls::{Tls, TlsFiles};
+
 use serve::InProcess;
 
 /// What a message between the processes may have, in bytes. A plan names every file that it reads, 150 bytes or so each, and holds
@@ -64,13 +68,13 @@ impl Cluster {
         scratch: Scratch,
         measures: bool,
     ) -> Result<Self> {
-        let (address, own) = if let Some(address) = &ballista.scheduler {
-            (address.clone(), None)
+        let (address, tls, own) = if let Some(address) = &ballista.scheduler {
+            (address.clone(), Tls::read(&TlsFiles::of_environment())?, None)
         } else {
             let own = InProcess::start(engine).await?;
-            (own.address.clone(), Some(own))
+            (own.address.clone(), None, Some(own))
         };
-        let client = Arc::new(Client::connect(address).await?);
+        let client = Arc::new(Client::connect(address, tls).await?);
         Ok(Self { client, scratch, local_limit: ballista.local_limit, measures, _own: own })
     }
 
@@ -101,12 +105,7 @@ impl Cluster {
         let node = PhysicalPlanNode::try_from_physical_plan(plan, &Codec::default())?;
         let mut encoded = Vec::new();
         node.try_encode(&mut encoded)?;
-        let done = self.client.run(encoded, settings).await?;
-        if self.measures {
-            let told = self.client.measured(&done.job_id).await?;
-            let _ = measured.set(told);
-        }
-        let streams = self.client.rows(done).await?;
+        let streams = self.client.rows_of(&encoded, settings, self.measures.then_some(measured)).await?;
         // the types as planned: names and nullability do not all cross the wire
         let rows = futures::stream::iter(streams).flatten().map(|batch: EngineResult<_>| batch);
         let planned = Arc::clone(&schema);

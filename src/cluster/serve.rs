@@ -5,18 +5,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow_flight::flight_service_server::FlightServiceServer;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
 use ballista_core::ConfigProducer;
+use ballista_core::config::TaskSchedulingPolicy;
+use ballista_core::error::BallistaError;
 use ballista_core::extension::SessionConfigExt;
 use ballista_core::registry::BallistaFunctionRegistry;
 use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
+use ballista_executor::ArrowFlightServerProvider;
 use ballista_executor::execution_engine::DefaultExecutionEngine;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
+use ballista_executor::flight_service::BallistaFlightService;
 use ballista_executor::health::ExecutorHealth;
+use ballista_scheduler::SessionBuilder;
 use ballista_scheduler::api::get_routes;
-use ballista_scheduler::cluster::BallistaCluster;
 use ballista_scheduler::config::{SchedulerConfig, TaskDistributionPolicy};
 use ballista_scheduler::scheduler_process::create_scheduler;
 use ballista_scheduler::scheduler_server::SchedulerServer;
@@ -25,12 +30,15 @@ use datafusion::prelude::SessionConfig;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tonic::service::RoutesBuilder;
+use tonic::service::{Routes, RoutesBuilder};
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 
 use super::connections::Connections;
 use super::failure::Sorting;
 use super::stores::Opening;
-use super::{Codec, MESSAGE_LIMIT, client, version};
+use super::tls::Tls;
+use super::{Codec, MESSAGE_LIMIT, client, jobs, version};
 use crate::config::{Engine, SchedulerAddress};
 use crate::error::{Error, ErrorKind, Result};
 use crate::session;
@@ -53,6 +61,9 @@ pub struct SchedulerOptions {
     pub advertise: String,
     /// An executor that has not been heard of for so long is lost, and its work done by others.
     pub executor_timeout: Duration,
+    /// Where it answers probes without TLS, if anywhere beside its port.
+    pub health_port: Option<u16>,
+    pub tls: Option<Tls>,
 }
 
 #[derive(Debug, Clone)]
@@ -75,6 +86,7 @@ pub struct ExecutorOptions {
     pub memory: u64,
     /// How long to wait for the scheduler.
     pub wait: Duration,
+    pub tls: Option<Tls>,
 }
 
 type Scheduler = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
@@ -102,6 +114,8 @@ async fn serve_scheduler(listener: TcpListener, options: &SchedulerOptions) -> R
     let runtime =
         RuntimeEnvBuilder::new().with_object_store_registry(Arc::new(Opening::new())).build_arc()?;
     let config_producer: ConfigProducer = Arc::new(SessionConfig::new_with_ballista);
+    let builder: SessionBuilder =
+        Arc::new(move |config| Ok(session::serving(config, Arc::clone(&runtime)).state()));
     let config = SchedulerConfig {
         external_host: options.advertise.clone(),
         bind_host: options.host.clone(),
@@ -116,23 +130,62 @@ async fn serve_scheduler(listener: TcpListener, options: &SchedulerOptions) -> R
         grpc_server_max_decoding_message_size: MESSAGE_LIMIT as u32,
         grpc_server_max_encoding_message_size: MESSAGE_LIMIT as u32,
         grpc_client_max_message_size: MESSAGE_LIMIT as u32,
-        override_config_producer: Some(config_producer),
-        override_session_builder: Some(Arc::new(move |config| {
-            Ok(session::serving(config, Arc::clone(&runtime)).state())
-        })),
         override_physical_codec: Some(Arc::new(Codec::default())),
-        override_create_grpc_client_endpoint: Some(Arc::new(|to| client::endpoint(to).map_err(Into::into))),
+        override_create_grpc_client_endpoint: Some(client::endpoints(options.tls.clone())),
+        scheduling_policy: POLICY,
         ..SchedulerConfig::default()
     };
-    let failed = |error: ballista_core::error::BallistaError| {
-        Error::internal("the scheduler failed").caused_by(error.to_string())
-    };
-    let cluster = BallistaCluster::new_from_config(&config).await.map_err(failed)?;
+    let failed = |error: BallistaError| Error::internal("the scheduler failed").caused_by(error.to_string());
+    let cluster = jobs::cluster(&config.scheduler_id, builder, config_producer);
     let scheduler: Scheduler = create_scheduler(cluster, Arc::new(config)).await.map_err(failed)?;
-    let service = routes(scheduler).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service)
-        .await
-        .map_err(|error| Error::new(ErrorKind::External, "the scheduler stopped listening").caused_by(error))
+    let _probing = match options.health_port {
+        Some(port) => {
+            let scheduler = scheduler.clone();
+            Some(Probing::start(&options.host, port, move || scheduler.is_ready()).await?)
+        }
+        None => None,
+    };
+    let router = routes(scheduler);
+    let stopped = |error: &dyn std::error::Error| {
+        Error::new(ErrorKind::External, "the scheduler stopped listening").caused_by(client::causes(error))
+    };
+    match &options.tls {
+        None => {
+            let service = router.into_make_service_with_connect_info::<SocketAddr>();
+            axum::serve(listener, service).await.map_err(|error| stopped(&error))
+        }
+        Some(tls) => {
+            let mut server = Server::builder().tls_config(tls.server()).map_err(|error| stopped(&error))?;
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+            let served = server.add_routes(Routes::from(router)).serve_with_incoming(incoming).await;
+            served.map_err(|error| stopped(&error))
+        }
+    }
+}
+
+/// Executors ask for tasks. Where the scheduler sends them, it loses count of an executor's cores when a stage begins again, and one of a
+/// single core gets no task ever after; and Ballista's server for being sent them knows no TLS.
+const POLICY: TaskSchedulingPolicy = TaskSchedulingPolicy::PullStaged;
+
+/// Answers probes until it is dropped.
+struct Probing(JoinHandle<std::io::Result<()>>);
+
+impl Probing {
+    async fn start(
+        host: &str,
+        port: u16,
+        is_ready: impl Fn() -> bool + Clone + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let listener = listen(host, port).await?;
+        let service = probes(is_ready).into_make_service();
+        Ok(Self(tokio::spawn(async move { axum::serve(listener, service).await })))
+    }
+}
+
+impl Drop for Probing {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// What a scheduler answers: gRPC to those of our version, the REST API and probes to everyone.
@@ -171,20 +224,12 @@ fn probes(is_ready: impl Fn() -> bool + Clone + Send + Sync + 'static) -> Router
 pub async fn executor(options: &ExecutorOptions) -> Result<()> {
     wait_for(&options.scheduler, options.wait).await?;
     let health = ExecutorHealth::new();
-    let probing = match options.health_port {
-        Some(port) => {
-            let listener = listen(&options.host, port).await?;
-            let heard = health.clone();
-            let service = probes(move || heard.is_ready()).into_make_service();
-            Some(tokio::spawn(async move { axum::serve(listener, service).await }))
-        }
+    let heard = health.clone();
+    let _probing = match options.health_port {
+        Some(port) => Some(Probing::start(&options.host, port, move || heard.is_ready()).await?),
         None => None,
     };
-    let served = serve_executor(options, health).await;
-    if let Some(probing) = probing {
-        probing.abort();
-    }
-    served
+    serve_executor(options, health).await
 }
 
 async fn serve_executor(options: &ExecutorOptions, health: ExecutorHealth) -> Result<()> {
@@ -226,6 +271,7 @@ fn executor_config(
     let is_anywhere = ["0.0.0.0", "::"].contains(&options.host.as_str());
     let seen_as = options.advertise.clone().or_else(|| (!is_anywhere).then(|| options.host.clone()));
     let spilling = Arc::clone(&spill_folder);
+    let endpoints = client::endpoints(options.tls.clone());
     let engine = DefaultExecutionEngine::with_client_pool(Arc::new(Connections::default()));
     let config = ExecutorProcessConfig {
         bind_host: options.host.clone(),
@@ -241,17 +287,37 @@ fn executor_config(
         grpc_max_decoding_message_size: MESSAGE_LIMIT as u32,
         grpc_max_encoding_message_size: MESSAGE_LIMIT as u32,
         override_function_registry: Some(Arc::new(registry)),
-        override_config_producer: Some(Arc::new(SessionConfig::new_with_ballista)),
+        task_scheduling_policy: POLICY,
+        override_arrow_flight_service: options.tls.clone().map(|tls| encrypted_flight(tls) as _),
+        override_config_producer: Some(Arc::new(move || {
+            SessionConfig::new_with_ballista()
+                .with_ballista_override_create_grpc_client_endpoint(Arc::clone(&endpoints))
+        })),
         override_runtime_producer: Some(Arc::new(move |_| {
             session::serving_runtime(&spilling, Arc::clone(&stores) as _)
         })),
         override_physical_codec: Some(Arc::new(Codec::default())),
         override_execution_engine: Some(Arc::new(Sorting::new(engine))),
-        override_create_grpc_client_endpoint: Some(Arc::new(|to| client::endpoint(to).map_err(Into::into))),
+        override_create_grpc_client_endpoint: Some(client::endpoints(options.tls.clone())),
         health,
         ..ExecutorProcessConfig::default()
     };
     Ok((config, [spill_folder, work_folder]))
+}
+
+/// The server that others fetch rows from, encrypted.
+fn encrypted_flight(tls: Tls) -> Arc<ArrowFlightServerProvider> {
+    Arc::new(move |work_dir, address, mut shutdown, _config| {
+        let tls = tls.server();
+        tokio::spawn(async move {
+            let service = FlightServiceServer::new(BallistaFlightService::new(work_dir))
+                .max_decoding_message_size(MESSAGE_LIMIT)
+                .max_encoding_message_size(MESSAGE_LIMIT);
+            let mut server = Server::builder().tls_config(tls).map_err(BallistaError::TonicError)?;
+            let served = server.add_service(service).serve_with_shutdown(address, shutdown.recv());
+            served.await.map_err(BallistaError::TonicError)
+        })
+    })
 }
 
 /// A scheduler and an executor in this process, for trying out.
@@ -275,6 +341,8 @@ impl InProcess {
             port,
             advertise: LOCAL.to_owned(),
             executor_timeout: Duration::from_secs(30),
+            health_port: None,
+            tls: None,
         };
         let scheduling = tokio::spawn(async move { serve_scheduler(listener, &options).await });
         let health = ExecutorHealth::new();
@@ -290,6 +358,7 @@ impl InProcess {
             cores: engine.target_partitions,
             memory: engine.memory_limit as u64,
             wait: Duration::from_secs(10),
+            tls: None,
         };
         let heard = health.clone();
         let executing = tokio::spawn(async move { serve_executor(&options, heard).await });

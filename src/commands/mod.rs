@@ -6,7 +6,7 @@ use clap::CommandFactory;
 use tracing::Instrument;
 
 use crate::cli::{self, Cli, Command, Job, ResultFormat};
-use crate::cluster::{self, ExecutorOptions, SchedulerOptions};
+use crate::cluster::{self, ExecutorOptions, SchedulerOptions, Tls};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::{self, RunOptions, Running};
@@ -82,7 +82,7 @@ async fn carry_out(command: Command, running: &Running, run_id: uuid::Uuid) -> R
             ))?;
         }
         Command::Scheduler(options) => cluster::scheduler(&scheduler_options(options)?).await?,
-        Command::Executor(options) => cluster::executor(&executor_options(options)).await?,
+        Command::Executor(options) => cluster::executor(&executor_options(options)?).await?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "regulars", &mut script);
@@ -104,11 +104,13 @@ fn scheduler_options(options: cli::Scheduler) -> Result<SchedulerOptions> {
         host: options.host,
         port: options.port,
         executor_timeout: options.executor_timeout,
+        health_port: options.health_port,
+        tls: Tls::read(&options.tls)?,
     })
 }
 
-fn executor_options(options: cli::Executor) -> ExecutorOptions {
-    ExecutorOptions {
+fn executor_options(options: cli::Executor) -> Result<ExecutorOptions> {
+    Ok(ExecutorOptions {
         scheduler: options.scheduler,
         host: options.host,
         advertise: options.advertise,
@@ -120,7 +122,8 @@ fn executor_options(options: cli::Executor) -> ExecutorOptions {
         cores: options.cores,
         memory: options.memory.as_u64(),
         wait: options.wait,
-    }
+        tls: Tls::read(&options.tls)?,
+    })
 }
 
 async fn explain(job: Job, analyze: bool) -> Result<()> {

@@ -11,13 +11,16 @@ const EXECUTOR_TIMEOUT: &str = "8s";
 pub struct Server {
     process: Child,
     pub port: u16,
+    pub health_port: u16,
 }
 
 #[allow(dead_code, reason = "each test file uses some of it")]
 impl Server {
     fn start(mut command: Command, port: u16) -> Self {
+        let health_port = free_port();
+        command.args(["--health-port", &health_port.to_string()]);
         let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        Self { process, port }
+        Self { process, port, health_port }
     }
 
     pub fn signal(&self, name: &str) {
@@ -128,7 +131,7 @@ fn start_scheduler(port: u16, environment: &[(&'static str, String)]) -> Server 
         },
         port,
     );
-    wait_until("the scheduler answers", || get(port, "/healthz").is_some());
+    wait_until("the scheduler answers", || get(scheduler.health_port, "/healthz").is_some());
     scheduler
 }
 
