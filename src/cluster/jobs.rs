@@ -13,19 +13,26 @@ use ballista_core::serde::protobuf::JobStatus;
 use ballista_core::serde::protobuf::job_status::Status;
 use ballista_core::{ConfigProducer, JobId, JobStatusSubscriber};
 use ballista_scheduler::SessionBuilder;
-use ballista_scheduler::cluster::memory::{InMemoryClusterState, InMemoryJobState};
+use ballista_scheduler::cluster::memory::InMemoryJobState;
 use ballista_scheduler::cluster::{BallistaCluster, JobState, JobStateEventStream};
 use ballista_scheduler::state::execution_graph::ExecutionGraphBox;
 use ballista_scheduler::state::execution_stage::ExecutionStage;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use super::slots::Slots;
+
 /// What a failed job says when it is to be run anew.
 pub const TO_BE_RUN_ANEW: &str = "a stage of the job began again";
 
 /// A cluster whose state is in memory.
-pub fn cluster(scheduler: &str, builder: SessionBuilder, config: ConfigProducer) -> BallistaCluster {
+pub fn cluster(
+    scheduler: &str,
+    builder: SessionBuilder,
+    config: ConfigProducer,
+    slots: Arc<Slots>,
+) -> BallistaCluster {
     let jobs = Jobs(InMemoryJobState::new(scheduler, builder, config));
-    BallistaCluster::new(Arc::new(InMemoryClusterState::default()), Arc::new(jobs))
+    BallistaCluster::new(slots, Arc::new(jobs))
 }
 
 struct Jobs(InMemoryJobState);

@@ -27,6 +27,7 @@ mod jobs;
 mod plan;
 mod rules;
 mod serve;
+mod slots;
 mod stores;
 mod tls;
 mod version;

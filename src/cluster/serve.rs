@@ -36,6 +36,7 @@ use tonic::transport::server::TcpIncoming;
 
 use super::connections::Connections;
 use super::failure::Sorting;
+use super::slots::{self, Slots};
 use super::stores::Opening;
 use super::tls::Tls;
 use super::{Codec, MESSAGE_LIMIT, client, jobs, version};
@@ -89,7 +90,7 @@ pub struct ExecutorOptions {
     pub tls: Option<Tls>,
 }
 
-type Scheduler = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
+pub type Scheduler = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
 
 /// Runs a scheduler until it is stopped.
 ///
@@ -132,16 +133,18 @@ async fn serve_scheduler(listener: TcpListener, options: &SchedulerOptions) -> R
         grpc_client_max_message_size: MESSAGE_LIMIT as u32,
         override_physical_codec: Some(Arc::new(Codec::default())),
         override_create_grpc_client_endpoint: Some(client::endpoints(options.tls.clone())),
-        scheduling_policy: POLICY,
+        scheduling_policy: policy(options.tls.as_ref()),
         ..SchedulerConfig::default()
     };
     let failed = |error: BallistaError| Error::internal("the scheduler failed").caused_by(error.to_string());
-    let cluster = jobs::cluster(&config.scheduler_id, builder, config_producer);
+    let slots = Arc::new(Slots::default());
+    let cluster = jobs::cluster(&config.scheduler_id, builder, config_producer, Arc::clone(&slots));
     let scheduler: Scheduler = create_scheduler(cluster, Arc::new(config)).await.map_err(failed)?;
+    let _mending = AbortOnDrop(tokio::spawn(slots::mend(slots, scheduler.clone())));
     let _probing = match options.health_port {
         Some(port) => {
             let scheduler = scheduler.clone();
-            Some(Probing::start(&options.host, port, move || scheduler.is_ready()).await?)
+            Some(answer_probes(&options.host, port, move || scheduler.is_ready()).await?)
         }
         None => None,
     };
@@ -157,35 +160,36 @@ async fn serve_scheduler(listener: TcpListener, options: &SchedulerOptions) -> R
         Some(tls) => {
             let mut server = Server::builder().tls_config(tls.server()).map_err(|error| stopped(&error))?;
             let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-            let served = server.add_routes(Routes::from(router)).serve_with_incoming(incoming).await;
-            served.map_err(|error| stopped(&error))
+            let ended = server.add_routes(Routes::from(router)).serve_with_incoming(incoming).await;
+            ended.map_err(|error| stopped(&error))
         }
     }
 }
 
-/// Executors ask for tasks. Where the scheduler sends them, it loses count of an executor's cores when a stage begins again, and one of a
-/// single core gets no task ever after; and Ballista's server for being sent them knows no TLS.
-const POLICY: TaskSchedulingPolicy = TaskSchedulingPolicy::PullStaged;
-
-/// Answers probes until it is dropped.
-struct Probing(JoinHandle<std::io::Result<()>>);
-
-impl Probing {
-    async fn start(
-        host: &str,
-        port: u16,
-        is_ready: impl Fn() -> bool + Clone + Send + Sync + 'static,
-    ) -> Result<Self> {
-        let listener = listen(host, port).await?;
-        let service = probes(is_ready).into_make_service();
-        Ok(Self(tokio::spawn(async move { axum::serve(listener, service).await })))
-    }
+/// The scheduler sends tasks, which takes less time than being asked for them; with TLS executors ask, since Ballista's server for being sent
+/// tasks knows none.
+fn policy(tls: Option<&Tls>) -> TaskSchedulingPolicy {
+    if tls.is_some() { TaskSchedulingPolicy::PullStaged } else { TaskSchedulingPolicy::PushStaged }
 }
 
-impl Drop for Probing {
+/// A task that ends with its owner.
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
         self.0.abort();
     }
+}
+
+/// Answers probes at a port of their own, until it is dropped.
+async fn answer_probes(
+    host: &str,
+    port: u16,
+    is_ready: impl Fn() -> bool + Clone + Send + Sync + 'static,
+) -> Result<AbortOnDrop<std::io::Result<()>>> {
+    let listener = listen(host, port).await?;
+    let service = probes(is_ready).into_make_service();
+    Ok(AbortOnDrop(tokio::spawn(async move { axum::serve(listener, service).await })))
 }
 
 /// What a scheduler answers: gRPC to those of our version, the REST API and probes to everyone.
@@ -226,7 +230,7 @@ pub async fn executor(options: &ExecutorOptions) -> Result<()> {
     let health = ExecutorHealth::new();
     let heard = health.clone();
     let _probing = match options.health_port {
-        Some(port) => Some(Probing::start(&options.host, port, move || heard.is_ready()).await?),
+        Some(port) => Some(answer_probes(&options.host, port, move || heard.is_ready()).await?),
         None => None,
     };
     serve_executor(options, health).await
@@ -287,7 +291,7 @@ fn executor_config(
         grpc_max_decoding_message_size: MESSAGE_LIMIT as u32,
         grpc_max_encoding_message_size: MESSAGE_LIMIT as u32,
         override_function_registry: Some(Arc::new(registry)),
-        task_scheduling_policy: POLICY,
+        task_scheduling_policy: policy(options.tls.as_ref()),
         override_arrow_flight_service: options.tls.clone().map(|tls| encrypted_flight(tls) as _),
         override_config_producer: Some(Arc::new(move || {
             SessionConfig::new_with_ballista()
@@ -314,8 +318,8 @@ fn encrypted_flight(tls: Tls) -> Arc<ArrowFlightServerProvider> {
                 .max_decoding_message_size(MESSAGE_LIMIT)
                 .max_encoding_message_size(MESSAGE_LIMIT);
             let mut server = Server::builder().tls_config(tls).map_err(BallistaError::TonicError)?;
-            let served = server.add_service(service).serve_with_shutdown(address, shutdown.recv());
-            served.await.map_err(BallistaError::TonicError)
+            let ended = server.add_service(service).serve_with_shutdown(address, shutdown.recv());
+            ended.await.map_err(BallistaError::TonicError)
         })
     })
 }

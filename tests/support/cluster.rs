@@ -104,11 +104,19 @@ impl Cluster {
 
     pub fn wait_for_executors(&self, count: usize) {
         wait_until("the executors are there", || {
+            if self.is_encrypted() {
+                // what the scheduler answers is for those with a certificate
+                return self.executors.iter().all(|executor| get(executor.health_port, "/readyz").is_some());
+            }
             let executors = self.api("/api/executors");
             executors
                 .and_then(|executors| Some(executors.as_array()?.len()))
                 .is_some_and(|found| found >= count)
         });
+    }
+
+    fn is_encrypted(&self) -> bool {
+        self.environment.iter().any(|(name, _)| *name == "REGULARS_TLS_CA")
     }
 
     pub fn running_jobs(&self) -> usize {
