@@ -22,33 +22,36 @@ pub fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     let joins = rules.iter().position(|rule| rule.name() == "join_selection");
     let after_joins = joins.map_or(0, |joins| joins + 1);
-    rules.insert(after_joins, Arc::new(SmallSideFirst));
-    rules.insert(after_joins, Arc::new(CopiedSideKnown));
-    rules.push(Arc::new(UnmatchedOnce));
+    rules.insert(after_joins, Arc::new(Rule("small_side_first", small_side_first)));
+    rules.insert(after_joins, Arc::new(Rule("copied_side_known", copied_side_known)));
+    rules.push(Arc::new(Rule("unmatched_once", unmatched_once)));
     rules
 }
 
-/// Of a join without keys, the side whose rows are known to be few is the one that every task holds in memory.
-///
-/// The planner turns such a join round only when it knows the rows of both sides. A scalar subquery beside customers whose number
-/// it has lost track of would have all customers brought to every task.
+/// What takes the place of an operator, if anything does.
+type Replacement = Result<Option<Arc<dyn ExecutionPlan>>>;
+
+/// A rule by its name.
 #[derive(Debug)]
-struct SmallSideFirst;
+struct Rule(&'static str, fn(&Arc<dyn ExecutionPlan>) -> Replacement);
 
-/// So many rows are few whatever the other side has.
-const FEW_ROWS: usize = 10_000;
-
-impl PhysicalOptimizerRule for SmallSideFirst {
+impl PhysicalOptimizerRule for Rule {
     fn optimize(
         &self,
         plan: Arc<dyn ExecutionPlan>,
         _config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        transformed(plan, turned)
+        plan.transform_up(|plan| {
+            Ok(match self.1(&plan)? {
+                Some(transformed) => Transformed::yes(transformed),
+                None => Transformed::no(plan),
+            })
+        })
+        .data()
     }
 
-    fn name(&self) -> &'static str {
-        "small_side_first"
+    fn name(&self) -> &str {
+        self.0
     }
 
     fn schema_check(&self) -> bool {
@@ -56,7 +59,14 @@ impl PhysicalOptimizerRule for SmallSideFirst {
     }
 }
 
-fn turned(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+/// So many rows are few whatever the other side has.
+const FEW_ROWS: usize = 10_000;
+
+/// Of a join without keys, the side whose rows are known to be few is the one that every task holds in memory.
+///
+/// The planner turns such a join round only when it knows the rows of both sides. A scalar subquery beside customers whose number
+/// it has lost track of would have all customers brought to every task.
+fn small_side_first(plan: &Arc<dyn ExecutionPlan>) -> Replacement {
     let is_better_turned = |left, right| is_few(right) && !is_few(left);
     if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>()
         && join.join_type().supports_swap()
@@ -80,28 +90,7 @@ fn is_few(side: &Arc<dyn ExecutionPlan>) -> bool {
 /// A join whose one side is held by every task is left as one only where the scheduler will see it so: where the side's rows are known and not
 /// too many, and no row of it is given without a match. It would divide any other by the join's keys when it cuts the plan into
 /// stages, and what was planned above the join, for the partitions that it had, would no longer fit.
-#[derive(Debug)]
-struct CopiedSideKnown;
-
-impl PhysicalOptimizerRule for CopiedSideKnown {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _config: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        transformed(plan, divided_by_keys)
-    }
-
-    fn name(&self) -> &'static str {
-        "copied_side_known"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-}
-
-fn divided_by_keys(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+fn copied_side_known(plan: &Arc<dyn ExecutionPlan>) -> Replacement {
     let Some(join) = plan.downcast_ref::<HashJoinExec>() else { return Ok(None) };
     if *join.partition_mode() != PartitionMode::CollectLeft {
         return Ok(None);
@@ -127,45 +116,11 @@ fn gives_right_side(join_type: JoinType) -> bool {
 
 /// A join without keys that gives the rows of its left side without a match must see all of the right side in one task: partitions
 /// of one process tell each other which rows have matched, tasks do not, and each would give the row again.
-#[derive(Debug)]
-struct UnmatchedOnce;
-
-impl PhysicalOptimizerRule for UnmatchedOnce {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _config: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        transformed(plan, in_one_task)
-    }
-
-    fn name(&self) -> &'static str {
-        "unmatched_once"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-}
-
-fn in_one_task(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+fn unmatched_once(plan: &Arc<dyn ExecutionPlan>) -> Replacement {
     let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() else { return Ok(None) };
     if gives_right_side(*join.join_type()) || join.right().output_partitioning().partition_count() == 1 {
         return Ok(None);
     }
     let right = Arc::new(CoalescePartitionsExec::new(Arc::clone(join.right())));
     replace_children_if_necessary(Arc::clone(plan), vec![Arc::clone(join.left()), right]).map(Some)
-}
-
-fn transformed(
-    plan: Arc<dyn ExecutionPlan>,
-    transform: impl Fn(&Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>>,
-) -> Result<Arc<dyn ExecutionPlan>> {
-    plan.transform_up(|plan| {
-        Ok(match transform(&plan)? {
-            Some(transformed) => Transformed::yes(transformed),
-            None => Transformed::no(plan),
-        })
-    })
-    .data()
 }
