@@ -64,9 +64,9 @@ fn aggregated_once(
     let Some(exchange) = last.input().downcast_ref::<RepartitionExec>() else { return Ok(None) };
     let Some(first) = aggregation(exchange.input(), AggregateMode::Partial) else { return Ok(None) };
     let keeps_all = |name: &str| keeping_all.contains(&name);
-    if first.aggr_expr().is_empty()
-        || !first.aggr_expr().iter().all(|aggregate| keeps_all(aggregate.fun().name()))
-    {
+    let mut names = first.aggr_expr().iter().map(|aggregate| aggregate.fun().name());
+    // sums beside them go along
+    if !names.clone().any(keeps_all) || !names.all(|name| keeps_all(name) || name == "sum") {
         return Ok(None);
     }
     let keys = first.group_expr().input_exprs();

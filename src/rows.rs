@@ -37,8 +37,16 @@ impl Rows {
     /// The one integer of a relation of one row and column; 0 where there is no row, as when explaining.
     #[must_use]
     pub fn single_count(&self) -> i64 {
-        let first = self.batches.iter().find(|batch| batch.num_rows() > 0);
-        first.map_or(0, |batch| batch.column(0).as_primitive::<Int64Type>().value(0))
+        self.single_row()[0]
+    }
+
+    /// The integers of a relation of one row; zeros where there is none, as when explaining.
+    #[must_use]
+    pub fn single_row(&self) -> Vec<i64> {
+        let Some(first) = self.batches.iter().find(|batch| batch.num_rows() > 0) else {
+            return vec![0; self.schema.fields().len()];
+        };
+        first.columns().iter().map(|column| column.as_primitive::<Int64Type>().value(0)).collect()
     }
 }
 

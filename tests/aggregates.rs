@@ -7,18 +7,21 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array,
-    ListArray, StringViewArray, UInt32Array,
+    ListArray, RecordBatch, StringViewArray, UInt32Array,
 };
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Field, Float64Type, Int64Type, Schema, UInt32Type,
 };
+use datafusion::arrow::util::pretty::pretty_format_batches;
+use datafusion::datasource::MemTable;
 use datafusion::logical_expr::{AggregateUDF, EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
 use datafusion::physical_expr::expressions::{col, lit};
 use datafusion::scalar::ScalarValue;
 use proptest::prelude::*;
+use regulars::config::{Arguments, Config};
 use regulars::udaf::{self, Candidates};
 
 fn aggregate(name: &str, arguments: &[ArrayRef]) -> AggregateFunctionExpr {
@@ -342,6 +345,22 @@ proptest! {
     }
 
     #[test]
+    fn part_sums_are_sums_where_they_are_merged(parts in parts()) {
+        let wholes: MakeArguments = |rows| vec![Arc::new(rows.iter().map(|row| row.amount).collect::<Int64Array>())];
+        let money: MakeArguments = |rows| {
+            let amounts = rows.iter().map(|row| row.amount.map(i128::from)).collect::<Decimal128Array>();
+            vec![Arc::new(amounts.with_precision_and_scale(38, 2).unwrap())]
+        };
+        let expected = |group| counted(&parts, group).filter_map(|row| row.amount).reduce(|a, b| a + b);
+        for (group, found) in results("part_sum", &parts, wholes).into_iter().flatten() {
+            prop_assert_eq!(found, ScalarValue::Int64(expected(group)));
+        }
+        for (group, found) in results("part_sum", &parts, money).into_iter().flatten() {
+            prop_assert_eq!(found, ScalarValue::Decimal128(expected(group).map(i128::from), 38, 2));
+        }
+    }
+
+    #[test]
     fn quantile_edges_are_those_of_the_sorted_values(
         parts in prop::collection::vec(prop::collection::vec(prop::option::weighted(0.9, -20i64..20), 0..40), 1..5),
         bins in 1i64..8,
@@ -484,4 +503,45 @@ fn an_overflowing_sum_is_an_error() {
     ];
     let mut accumulator = aggregate("customer_orders", &arguments).create_accumulator().unwrap();
     assert!(accumulator.update_batch(&arguments).unwrap_err().to_string().contains("decimal(38,4)"));
+}
+
+proptest! {
+    // each plans six queries
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn sums_in_parts_add_up_to_the_sums(lines in prop::collection::vec((0i64..9, prop::option::of(0u8..3), prop::option::of(-9i64..9)), 1..300), partitions in 1usize..4, batch in 1usize..90) {
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(lines.iter().map(|row| row.0).collect::<Int64Array>()),
+            Arc::new(lines.iter().map(|row| row.1.map(|text| format!("a text longer than a view {text}"))).collect::<StringViewArray>()),
+            Arc::new(lines.iter().map(|row| row.2).collect::<Int64Array>()),
+        ];
+        let all = RecordBatch::try_from_iter(["number", "text", "value"].into_iter().zip(columns)).unwrap();
+        let mut batches = vec![Vec::new(); partitions];
+        for (place, start) in (0..lines.len()).step_by(batch).enumerate() {
+            batches[place % partitions].push(all.slice(start, batch.min(lines.len() - start)));
+        }
+        let engine = Config::load(&Arguments::default()).unwrap().engine;
+        let context = regulars::session::embedded(&engine).unwrap();
+        context.register_table("line", Arc::new(MemTable::try_new(all.schema(), batches).unwrap())).unwrap();
+        let table = |sql: &str| {
+            let sql = sql.to_owned();
+            let found = tokio::runtime::Runtime::new().unwrap().block_on(async { context.sql(&sql).await?.collect().await });
+            pretty_format_batches(&found.unwrap()).unwrap().to_string()
+        };
+        // by the keys of the parts, too: no exchange may be saved that the sums of parts need
+        for keys in ["number, text", "text", "number"] {
+            let whole = format!("SELECT {keys}, sum(value), count(value) FROM line GROUP BY {keys} ORDER BY {keys}");
+            let parts = format!(
+                "SELECT {keys}, sum(sums), sum(counts) FROM (SELECT number, text, part_sum(value) AS sums, \
+                 part_sum(CASE WHEN value IS NULL THEN 0 ELSE 1 END) AS counts FROM line GROUP BY number, text) GROUP BY {keys} ORDER BY {keys}"
+            );
+            let rows = |text: String| -> Vec<String> {
+                text.lines().skip(3).filter(|line| line.starts_with('|')).map(|line| line.replace(' ', "")).collect()
+            };
+            let plan = table(&format!("EXPLAIN {parts}"));
+            prop_assert!(plan.contains("AggregateNearExec"), "{plan}");
+            prop_assert_eq!(rows(table(&parts)), rows(table(&whole)));
+        }
+    }
 }

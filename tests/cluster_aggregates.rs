@@ -30,6 +30,15 @@ const QUERIES: &[(&[&str], &str)] = &[
     ),
     (&["distinct_count"], "SELECT distinct_count(order_id), distinct_count(name) FROM line"),
     (
+        &["part_sum"],
+        "SELECT customer, sum(part), sum(money), count(*) > 0 FROM (SELECT order_id, customer, part_sum(item) AS part, part_sum(amount) AS money \
+         FROM line GROUP BY order_id, customer) GROUP BY customer",
+    ),
+    (
+        &["part_sum"],
+        "SELECT customer, part_sum(item), part_sum(amount), count(*) FROM line GROUP BY customer",
+    ),
+    (
         &["quantile_edges"],
         "SELECT store, quantile_edges(amount, 5), quantile_edges(item, 4), count(*) FROM line GROUP BY store",
     ),

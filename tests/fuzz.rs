@@ -263,6 +263,8 @@ fn aggregates() -> Vec<(&'static str, Vec<DataType>, Vec<ScalarValue>)> {
         ("item_counts", vec![items.clone()], vec![]),
         ("pair_counts", vec![items.clone()], bins()),
         ("maximal_sets", vec![items, DataType::Int64], vec![]),
+        ("part_sum", vec![DataType::Int64], vec![]),
+        ("part_sum", vec![money.clone()], vec![]),
         ("quantile_edges", vec![DataType::Int64], bins()),
         ("quantile_edges", vec![DataType::Float64], bins()),
         ("quantile_edges", vec![money], bins()),

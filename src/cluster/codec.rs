@@ -1,15 +1,21 @@
 //! How plans cross the wire: Ballista's codec, and our own operators beside it.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use ballista_core::serde::BallistaPhysicalExtensionCodec;
-use datafusion::common::{Result, internal_datafusion_err};
+use datafusion::common::{DataFusionError, Result, internal_datafusion_err};
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
+use datafusion_proto::physical_plan::{
+    PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalProtoConverterExtension,
+};
+use datafusion_proto::protobuf::PhysicalPlanNode;
+use prost::Message;
 use serde::{Deserialize, Serialize};
 
 use super::write::{Target, WriteExec};
+use crate::aggregate_near::AggregateNearExec;
 use crate::chunk::ChunkExec;
 
 /// What an encoded operator of ours begins with; one of Ballista's never does.
@@ -20,6 +26,8 @@ const OURS: &[u8] = b"regulars:";
 enum Operator {
     Write(Target),
     Chunk,
+    /// What is aggregated, over no rows: a plan as messages have it, in hexadecimal digits.
+    AggregateNear(String),
 }
 
 #[derive(Debug, Default)]
@@ -36,8 +44,7 @@ impl PhysicalExtensionCodec for Codec {
         let Some(encoded) = buf.strip_prefix(OURS) else {
             return self.0.try_decode(buf, inputs, ctx, converter);
         };
-        let operator: Operator = serde_json::from_slice(encoded)
-            .map_err(|error| internal_datafusion_err!("an operator cannot be decoded: {error}"))?;
+        let operator: Operator = serde_json::from_slice(encoded).map_err(undecodable)?;
         let [input] = inputs else {
             return Err(internal_datafusion_err!("an operator of ours has one input, not {}", inputs.len()));
         };
@@ -45,6 +52,13 @@ impl PhysicalExtensionCodec for Codec {
         Ok(match operator {
             Operator::Write(target) => Arc::new(WriteExec::try_new(input, target)?),
             Operator::Chunk => Arc::new(ChunkExec::new(input)),
+            Operator::AggregateNear(digits) => {
+                let bytes = hex::decode(digits).map_err(undecodable)?;
+                let plan = PhysicalPlanNode::decode(&bytes[..]).map_err(undecodable)?;
+                let context = PhysicalPlanDecodeContext::new(ctx, self);
+                let of_nothing = converter.proto_to_execution_plan(&plan, &context)?;
+                Arc::new(AggregateNearExec::like(&of_nothing, input)?)
+            }
         })
     }
 
@@ -58,6 +72,9 @@ impl PhysicalExtensionCodec for Codec {
             Operator::Write(write.target().clone())
         } else if node.is::<ChunkExec>() {
             Operator::Chunk
+        } else if let Some(near) = node.downcast_ref::<AggregateNearExec>() {
+            let plan = converter.execution_plan_to_proto(&near.of_nothing()?, self)?;
+            Operator::AggregateNear(hex::encode(plan.encode_to_vec()))
         } else {
             return self.0.try_encode(node, buf, converter);
         };
@@ -65,4 +82,8 @@ impl PhysicalExtensionCodec for Codec {
         serde_json::to_writer(buf, &operator)
             .map_err(|error| internal_datafusion_err!("an operator cannot be encoded: {error}"))
     }
+}
+
+fn undecodable(error: impl Display) -> DataFusionError {
+    internal_datafusion_err!("an operator cannot be decoded: {error}")
 }

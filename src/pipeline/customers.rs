@@ -10,19 +10,19 @@ use datafusion::scalar::ScalarValue;
 use super::{Counts, end_of, rows_of};
 use crate::config::{Binning, CompareTo, Rfm};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kept::Kept;
 use crate::rows::Rows;
 use crate::segments::{Cell, SegmentMap};
 use crate::steps::Steps;
 
 const MICROSECONDS_A_DAY: i64 = 24 * 60 * 60 * 1_000_000;
 
-/// Aggregates customers, scores them and publishes what is wanted of them.
+/// Aggregates customers, unless that is done, scores them and publishes what is wanted of them.
 pub(super) async fn score_customers(
     steps: &mut Steps<'_>,
     rfm: &Rfm,
     segments: &SegmentMap,
     run_date: NaiveDate,
+    is_tallied: bool,
     counts: &mut Counts,
 ) -> Result<()> {
     set_scoring(steps, rfm)?;
@@ -30,13 +30,18 @@ pub(super) async fn score_customers(
     steps.register_rows("segment_cell", &segment_cells(&segments.cells(rfm)?)?).await?;
     if let Some(compare_to) = rfm.compare_to {
         let day = compared_day(compare_to, run_date)?;
+        tally_as_of(steps, rfm, run_date, day).await?;
         score_as_of(steps, rfm, run_date, day).await?;
         steps.keep("customer_before").await?;
     }
-    let customers = score_as_of(steps, rfm, run_date, run_date).await?;
-    let orders = steps.rows("order_count").await?.single_count();
-    counts.insert(("rfm", "customers".to_owned()), customers.rows as i64);
-    counts.insert(("rfm", "orders".to_owned()), orders);
+    if !is_tallied {
+        tally_as_of(steps, rfm, run_date, run_date).await?;
+    }
+    score_as_of(steps, rfm, run_date, run_date).await?;
+    let counted = steps.rows("customer_count").await?.single_row();
+    for (measure, count) in ["customers", "orders"].into_iter().zip(counted) {
+        counts.insert(("rfm", measure.to_owned()), count);
+    }
     if rfm.negative == "error" {
         refuse_money_below_zero(steps).await?;
     }
@@ -106,30 +111,39 @@ fn set_scoring(steps: &mut Steps<'_>, rfm: &Rfm) -> Result<()> {
     Ok(())
 }
 
+/// Aggregates the customers, as a run of that day would have, and counts the lines that are left out in the same pass.
+pub(super) async fn tally_as_of(
+    steps: &mut Steps<'_>,
+    rfm: &Rfm,
+    run_date: NaiveDate,
+    day: NaiveDate,
+) -> Result<()> {
+    let end = end_of(day)?;
+    let start = rfm.window_days.map(|days| end - i64::from(days) * MICROSECONDS_A_DAY);
+    // lines after the run date are no lines at all
+    let window_end = (day < run_date).then_some(end);
+    steps.parameters.set("window_start", ScalarValue::TimestampMicrosecond(start, None));
+    steps.parameters.set("window_end", ScalarValue::TimestampMicrosecond(window_end, None));
+    steps.keep("customer_tally").await?;
+    steps.view("customer").await
+}
+
 /// Registers the customers, valued and scored, as a run of that day would have; the as-of date follows the day as it follows the run
 /// date.
-async fn score_as_of(steps: &mut Steps<'_>, rfm: &Rfm, run_date: NaiveDate, day: NaiveDate) -> Result<Kept> {
+async fn score_as_of(steps: &mut Steps<'_>, rfm: &Rfm, run_date: NaiveDate, day: NaiveDate) -> Result<()> {
     let after = rfm.as_of.unwrap_or(run_date).signed_duration_since(run_date).num_days();
     let as_of = day.checked_add_days(Days::new(after.unsigned_abs()));
     let as_of = as_of.ok_or_else(|| Error::config("the as-of date is out of range"))?;
-    let end = end_of(day)?;
-    let start = rfm.window_days.map(|days| end - i64::from(days) * MICROSECONDS_A_DAY);
     let parameters = &mut steps.parameters;
     parameters.set("as_of", ScalarValue::Date32(Some(days_since_1970(as_of)?)));
     parameters.set("run_date", ScalarValue::Date32(Some(days_since_1970(day)?)));
-    parameters.set("window_start", ScalarValue::TimestampMicrosecond(start, None));
-    // lines after the run date are no lines at all
-    let window_end = (day < run_date).then_some(end);
-    parameters.set("window_end", ScalarValue::TimestampMicrosecond(window_end, None));
 
-    let customers = steps.keep("customer").await?;
     steps.view("valued_customer").await?;
     steps.rows("customer_range").await.map_err(too_large)?;
     steps.view("binned_customer").await?;
     steps.shared_view("weighted_customer").await?;
     steps.rows("loyalty_range").await?;
-    steps.shared_view("scored_customer").await?;
-    Ok(customers)
+    steps.shared_view("scored_customer").await
 }
 
 /// Money so large that its quantiles are out of reach.

@@ -59,7 +59,8 @@ pub async fn run(steps: &mut Steps<'_>, inputs: Inputs, config: &Config) -> Resu
     steps.withhold_below(output.minimum_group_size);
     clean(steps, inputs.order_line, config, run_date, &mut counts).await?;
     if let Some(segments) = &inputs.segments {
-        customers::score_customers(steps, &config.rfm, segments, run_date, &mut counts).await?;
+        let is_tallied = customers_are_tallied(config);
+        customers::score_customers(steps, &config.rfm, segments, run_date, is_tallied, &mut counts).await?;
     }
     let groups = if config.select.itemsets {
         mine_groups(steps, &inputs.hierarchy, config, &mut counts).await?
@@ -127,6 +128,11 @@ fn add(counts: &mut Counts, measure: &str, count: i64) {
     *sum = sum.saturating_add(count);
 }
 
+/// Whether the pass that counts the lines aggregates the customers, too: it does where nothing else takes a pass before them.
+fn customers_are_tallied(config: &Config) -> bool {
+    config.select.rfm && !config.select.itemsets && config.rfm.compare_to.is_none()
+}
+
 /// Source and clean: `line` is what all later stages read.
 async fn clean(
     steps: &mut Steps<'_>,
@@ -140,16 +146,32 @@ async fn clean(
     steps.parameters.set("returns", config.clean.returns.as_str());
     steps.parameters.set("unpriced", config.clean.unpriced.as_str());
     steps.view("checked_line").await?;
-    let with_baskets = config.select.itemsets && config.rules.by.is_empty();
-    steps.parameters.set("with_baskets", with_baskets);
-    steps.parameters.set("order_buckets", session::buckets(steps.context));
-    steps.keep("line_tally").await?;
+    if customers_are_tallied(config) {
+        steps.parameters.set("some_left_out", true);
+        customers::tally_as_of(steps, &config.rfm, run_date, run_date).await?;
+        let tally = steps.keep("reason_tally").await?;
+        steps.register("line_tally", tally.relation)?;
+    } else {
+        let with_baskets = config.select.itemsets && config.rules.by.is_empty();
+        steps.parameters.set("with_baskets", with_baskets);
+        steps.parameters.set("with_customers", config.select.rfm);
+        steps.parameters.set("order_buckets", session::buckets(steps.context));
+        steps.keep("line_tally").await?;
+    }
     let lines = steps.rows("line_count").await?;
     for batch in &lines.batches {
         let measures = datafusion::arrow::compute::cast(batch.column(0), &DataType::Utf8)?;
         let values = batch.column(1).as_primitive::<Int64Type>();
         for (measure, value) in measures.as_string::<i32>().iter().flatten().zip(values.values()) {
             counts.insert(("clean", measure.to_owned()), *value);
+        }
+    }
+    // columns that a selection has no use for are not read
+    for (is_read, measure) in
+        [(config.select.rfm, "lines_without_customer"), (config.select.itemsets, "lines_without_item")]
+    {
+        if !is_read {
+            counts.remove(&("clean", measure.to_owned()));
         }
     }
     let lines = |measure: &str| counts.get(&("clean", measure.to_owned())).copied().unwrap_or_default();

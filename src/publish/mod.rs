@@ -184,6 +184,10 @@ impl Attempt {
         let is_carried = |stage: &str, measure: &str| match stage {
             "rfm" => rfm,
             "rules" => itemsets || (rules && measure.starts_with("rules_")),
+            // the one that a selection alone reads
+            "clean" => {
+                (rfm && measure == "lines_without_customer") || (itemsets && measure == "lines_without_item")
+            }
             _ => false,
         };
         let Some((before, own)) = latest.tables.get("run_summary").zip(commit.tables.get("run_summary"))

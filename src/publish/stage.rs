@@ -1,6 +1,7 @@
 //! The stage: tables written as Parquet where no reader looks, with the same bytes for the same rows.
 
 use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -99,7 +100,7 @@ impl Stage {
         relation(urls, table)
     }
 
-    /// A summary with the rows of an earlier one that are to be carried over; none where there are none.
+    /// A summary with the rows of an earlier one that are to be carried over, where it has none of the kind; none where there are none.
     ///
     /// # Errors
     /// When a summary cannot be read or written.
@@ -111,15 +112,13 @@ impl Stage {
         generation: u64,
     ) -> Result<Option<TableObjects>> {
         let Some(table) = crate::tables::table("run_summary") else { return Ok(None) };
-        let before = self.read(before, table).await?;
-        let (stages, measures) = (before.column(0).as_string::<i32>(), before.column(1).as_string::<i32>());
-        let carried: BooleanArray = (0..before.num_rows())
-            .map(|row| Some(is_carried(stages.value(row), measures.value(row))))
-            .collect();
+        let (before, own) = (self.read(before, table).await?, self.read(own, table).await?);
+        let counted: HashSet<(&str, &str)> = keys(&own).collect();
+        let carried: BooleanArray =
+            keys(&before).map(|key| Some(is_carried(key.0, key.1) && !counted.contains(&key))).collect();
         if carried.true_count() == 0 {
             return Ok(None);
         }
-        let own = self.read(own, table).await?;
         let all = concat_batches(&table.schema(), [&own, &filter_record_batch(&before, &carried)?])?;
         let by = |column: usize| SortColumn { values: Arc::clone(all.column(column)), options: None };
         let all = take_record_batch(&all, &lexsort_to_indices(&[by(0), by(1)], None)?)?;
@@ -325,4 +324,10 @@ fn rows_by_part(batch: &RecordBatch, table: &Table, parts: usize) -> Result<Vec<
         by_part[*part as usize].push(row as u64);
     }
     Ok(by_part)
+}
+
+/// The stages and measures of a summary.
+fn keys(summary: &RecordBatch) -> impl Iterator<Item = (&str, &str)> {
+    let [stages, measures] = [0, 1].map(|column| summary.column(column).as_string::<i32>());
+    stages.iter().flatten().zip(measures.iter().flatten())
 }

@@ -2,9 +2,10 @@
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::functions::expr_fn::named_struct;
 use datafusion::functions_aggregate::expr_fn::count;
-use datafusion::logical_expr::{Expr, ExprSchemable, cast, ident, lit, try_cast};
+use datafusion::logical_expr::{Expr, ExprSchemable, cast, ident, lit};
 use datafusion::prelude::DataFrame;
 
 use super::Source;
@@ -13,9 +14,7 @@ use super::mapping::{Mapping, null};
 use crate::config::{Config, GroupBy, Input, Select};
 use crate::error::{Error, Result};
 use crate::tables::GroupType;
-
-/// Quantities that are whole numbers.
-const WHOLE: DataType = DataType::Decimal128(18, 0);
+use crate::udf::line_amount::{line_amount, takes_price, takes_quantity};
 
 /// How many copies of a line there are, before it has its own name among ours.
 const COPIES: &str = "copies of the line";
@@ -45,12 +44,27 @@ pub fn order_line(source: &Source, config: &Config) -> Result<DataFrame> {
         mapping.first_failing(|failing| lit(failing.column))?.alias("invalid_column"),
         mapping.first_failing(|failing| failing.example.clone())?.alias("invalid_value"),
     ]);
-    let typed = lines.clone().select(columns)?;
+    let typed = lines.clone().select(columns.clone())?;
     // what a predicate may name
     let ours = DFSchema::try_from(typed.schema().as_arrow().project(&(0..7).collect::<Vec<_>>())?)?;
     let is_return = Mapping::new(&typed, &ours, "input.columns")
         .predicate(&config.clean.returns_when, "clean.returns_when")?;
-    Ok(typed.with_column("is_return", is_return)?)
+    columns.push(over_the_input(is_return, &columns)?.alias("is_return"));
+    Ok(lines.clone().select(columns)?)
+}
+
+/// An expression over our columns as one over the input's: the planner then compares what is read, not what it is cast to.
+fn over_the_input(expr: Expr, columns: &[Expr]) -> Result<Expr> {
+    let defined = |part: Expr| {
+        let Expr::Column(column) = &part else { return Ok(Transformed::no(part)) };
+        let definition = columns
+            .iter()
+            .find(|definition| definition.name_for_alias().is_ok_and(|name| name == column.name));
+        Ok(definition.map_or(Transformed::no(part.clone()), |definition| {
+            Transformed::yes(definition.clone().unalias())
+        }))
+    };
+    Ok(expr.transform_up(defined).data()?)
 }
 
 impl Mapping<'_> {
@@ -64,11 +78,6 @@ impl Mapping<'_> {
         let customer_id = self.id("customer_id", theirs.customer_id.as_ref(), rfm, false)?;
         let order_ts = self.time("order_ts", theirs.order_ts.as_ref(), rfm, &input.timezone)?;
         let quantity = self.decimal("quantity", theirs.quantity.as_ref(), &FACTOR)?;
-        let factor = match self.given("quantity", theirs.quantity.as_deref(), None)? {
-            // without a fraction nothing is to be rounded, which would take a division for each line
-            Some((given, from)) if from.is_integer() => Some(try_cast(given, WHOLE)),
-            _ => quantity.clone(),
-        };
         let unit_price = self.decimal("unit_price", theirs.unit_price.as_ref(), &FACTOR)?;
         let amount = self.decimal("amount", theirs.amount.as_ref(), &MONEY)?;
         let needs_money = if excludes_unpriced { Some("clean.unpriced = \"exclude\"") } else { rfm };
@@ -77,8 +86,14 @@ impl Mapping<'_> {
         }
         let amount = match (amount, &unit_price) {
             (Some(amount), _) => amount,
-            (None, Some(unit_price)) => match factor {
-                Some(factor) => cast(factor * unit_price.clone(), MONEY),
+            (None, Some(unit_price)) => match &quantity {
+                Some(quantity) => {
+                    let quantity =
+                        self.factor("quantity", theirs.quantity.as_ref(), quantity, takes_quantity)?;
+                    let unit_price =
+                        self.factor("unit_price", theirs.unit_price.as_ref(), unit_price, takes_price)?;
+                    line_amount(quantity, unit_price)
+                }
                 None => cast(unit_price.clone(), MONEY),
             },
             (None, None) => null(&MONEY)?,
@@ -113,6 +128,20 @@ impl Mapping<'_> {
                 self.checked(name, given.clone(), cast::decimal(&given, &from, to), false).map(Some)
             }
             None => Ok(None),
+        }
+    }
+
+    /// A number as it is multiplied: as given where its type can be, else ours.
+    fn factor(
+        &self,
+        name: &'static str,
+        text: Option<&String>,
+        ours: &Expr,
+        takes: fn(&DataType) -> bool,
+    ) -> Result<Expr> {
+        match self.given(name, text.map(String::as_str), None)? {
+            Some((given, from)) if takes(&from) => Ok(given),
+            _ => Ok(ours.clone()),
         }
     }
 

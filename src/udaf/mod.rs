@@ -29,6 +29,7 @@ mod itemset_lists;
 mod itemsets_of_ranks;
 mod maximal_sets;
 mod pair_counts;
+mod part_sum;
 mod quantile_edges;
 mod single_group;
 mod value_counts;
@@ -36,6 +37,7 @@ pub mod word_literal;
 
 pub use candidates::Candidates;
 pub use itemsets_of_ranks::too_many_itemsets;
+pub use part_sum::PART_SUM;
 
 /// All our aggregates, to be registered wherever a plan is made or run.
 #[must_use]
@@ -51,6 +53,7 @@ pub fn all() -> Vec<AggregateUDF> {
         AggregateUDF::from(itemsets_of_ranks::ItemsetsOfRanks::default()),
         AggregateUDF::from(maximal_sets::MaximalSets::default()),
         AggregateUDF::from(pair_counts::PairCounts::default()),
+        AggregateUDF::from(part_sum::PartSum::default()),
         AggregateUDF::from(quantile_edges::QuantileEdges::default()),
         AggregateUDF::from(value_counts::ValueCounts::default()),
     ]

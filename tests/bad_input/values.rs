@@ -104,8 +104,22 @@ const VALUES: &[Case] = &[
         &["(amount: 1 lines, such as '1e35')"],
     ),
     refused(
+        "an order's amounts that are too large together",
+        |bench| {
+            let mut columns = with("amount", Float64Array::from_value(9.9e33, 3));
+            columns[0].1 = strings(["1", "1", "1"]);
+            parquet(bench, "in.parquet", columns)
+        },
+        &[],
+        &["values add up to more than decimal(38,4) holds"],
+    ),
+    refused(
         "a customer's amounts that are too large together",
-        |bench| column(bench, "amount", Float64Array::from_value(9.9e33, 3)),
+        |bench| {
+            let mut columns = with("amount", Float64Array::from_value(9.9e33, 3));
+            columns[0].1 = strings(["1", "2", "3"]);
+            parquet(bench, "in.parquet", columns)
+        },
         &[],
         &["a customer's amounts add up to more than decimal(38,4) holds"],
     ),

@@ -1,0 +1,66 @@
+-- What one pass over the lines tells of each customer: how many lines are left out for each reason, and what the others add up to.
+--
+-- Grain:      a customer (null for lines without one) and a reason to leave lines out, which is null for those that are kept
+-- Inputs:     checked_line
+-- Parameters: $some_left_out  whether any line may be left out: if none is, what decides it need not be read again
+--             $window_start   the first moment whose orders and refunds count; null for all
+--             $window_end     the first moment whose do not any more, likewise
+--             $pseudonymise   whether ids are published as pseudonyms
+-- Formula:    a refund (clean.returns = "net") adds its amount and is no order.
+
+-- The lines of an order that stand near one another, as one row.
+WITH order_part AS (
+    SELECT
+        order_id,
+        customer_id,
+        order_ts,
+        is_refund,
+        CASE WHEN CAST($some_left_out AS BOOLEAN) THEN left_out_as END AS left_out_as,
+        part_sum(copies) AS copies,
+        part_sum(1) AS lines,
+        part_sum(amount) AS amount
+    FROM checked_line
+    GROUP BY order_id, customer_id, order_ts, is_refund, left_out_as
+),
+
+counted AS (
+    SELECT
+        *,
+        left_out_as IS NULL
+        AND customer_id IS NOT NULL
+        AND ((order_ts < $window_start) IS DISTINCT FROM true)
+        AND ((order_ts >= $window_end) IS DISTINCT FROM true) AS counts
+    FROM order_part
+),
+
+summarised AS (
+    SELECT
+        customer_id,
+        left_out_as,
+        sum(copies) AS lines_read,
+        sum(lines) AS distinct_lines,
+        sum(lines) FILTER (WHERE counts AND NOT is_refund) AS lines,
+        customer_orders(
+            CASE WHEN NOT is_refund THEN order_id END,
+            CASE WHEN NOT is_refund THEN order_ts END,
+            amount
+        ) FILTER (WHERE counts) AS summary
+    FROM counted
+    GROUP BY customer_id, left_out_as
+)
+
+SELECT
+    CASE
+        WHEN CAST($pseudonymise AS BOOLEAN) THEN pseudonym(arrow_cast(customer_id, 'Utf8'))
+        ELSE arrow_cast(customer_id, 'Utf8')
+    END AS customer_id,
+    left_out_as,
+    lines_read,
+    distinct_lines,
+    lines,
+    summary['first_order_date'] AS first_order_date,
+    summary['last_order_date'] AS last_order_date,
+    summary['orders'] AS orders,
+    summary['active_days'] AS active_days,
+    summary['monetary'] AS monetary
+FROM summarised
