@@ -1,9 +1,12 @@
 //! Runs that die at any moment, and runs that race: what is published stays whole, and the next run mends the rest.
 //!
-//! `REGULARS_CRASHES=200 cargo test --test crashes` kills as many runs at random moments; a few of them without it.
+//! `REGULARS_CRASHES=200 cargo test --test crashes random` kills as many runs at random moments, of customers, of all tables, and of all
+//! tables on S3; a few of them without it.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "support/s3.rs"]
+mod s3;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,39 +18,89 @@ use rand::{Rng, SeedableRng};
 use regulars::config::Arguments;
 use regulars::sample;
 use support::{Bench, lines, run};
+use tokio::runtime::Runtime;
 
 /// What two configurations publish, by the names of the objects.
 type Objects = BTreeMap<String, Vec<u8>>;
 
-const CONFIGURATIONS: [&str; 2] = ["rfm.monetary=sum", "rfm.monetary=mean"];
+const CONFIGURATIONS: [[&str; 2]; 2] =
+    [["rfm.monetary=sum", "rules.min_confidence=0.3"], ["rfm.monetary=mean", "rules.min_confidence=0.4"]];
+
+/// Where runs publish.
+struct Output {
+    /// The folder of a test where it stands, and how runs name it.
+    folder: &'static str,
+    location: String,
+    environment: Vec<(&'static str, String)>,
+    /// What an S3 server lives in.
+    _server: Option<Runtime>,
+}
+
+impl Output {
+    fn in_folder(bench: &Bench) -> Self {
+        Self { folder: "out", location: bench.text("out"), environment: Vec::new(), _server: None }
+    }
+
+    fn on_s3(bench: &Bench) -> Self {
+        let server = Runtime::new().unwrap();
+        let environment = server.block_on(s3::serve(&bench.path("s3")));
+        let location = format!("s3://{}/out", s3::BUCKET);
+        Self { folder: "s3/warehouse/out", location, environment, _server: Some(server) }
+    }
+
+    /// The published objects, without the records of how they came there.
+    fn published(&self, bench: &Bench) -> Objects {
+        let files = bench.files(self.folder).into_iter();
+        files
+            .map(|(name, bytes)| (name[self.folder.len() + 1..].to_owned(), bytes))
+            .filter(|(name, _)| !name.starts_with("_runs"))
+            .collect()
+    }
+}
 
 struct Shop {
     bench: Bench,
+    output: Output,
+    select: &'static str,
     expected: [Objects; 2],
 }
 
 impl Shop {
-    /// A shop, and what each configuration publishes of it where nobody disturbs.
     fn open() -> Self {
+        Self::selling("rfm", Output::in_folder)
+    }
+
+    /// A shop, and what each configuration publishes of it where nobody disturbs.
+    fn selling(select: &'static str, output: fn(&Bench) -> Output) -> Self {
         let bench = Bench::new();
         sample::write(&bench.path("shop"), 800).unwrap();
         let expected = [0, 1].map(|which| {
             let undisturbed = Bench::new();
-            let status = Self::command(&bench, &undisturbed.text("out"), which).status().unwrap();
+            let output = Output::in_folder(&undisturbed);
+            let status = Self::command(&bench, &output, select, which).status().unwrap();
             assert!(status.success());
-            undisturbed.published()
+            output.published(&undisturbed)
         });
         assert!(expected[0] != expected[1]);
-        Self { bench, expected }
+        let output = output(&bench);
+        Self { bench, output, select, expected }
     }
 
-    fn command(bench: &Bench, output: &str, which: usize) -> Command {
+    fn command(bench: &Bench, output: &Output, select: &str, which: usize) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("regulars"));
-        command.args(["run", "--run-date", "2024-12-31", "--input", &bench.text("shop"), "--output", output]);
-        command.args(["--select", "rfm", "--set", CONFIGURATIONS[which]]);
+        command.args(["run", "--run-date", "2024-12-31", "--input", &bench.text("shop")]);
+        command.args(["--output", &output.location, "--select", select]);
+        for set in CONFIGURATIONS[which] {
+            command.args(["--set", set]);
+        }
         command.args(["--set", &format!("engine.spill_dir={}", bench.path("").display())]);
+        command.envs(output.environment.iter().cloned());
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command
+    }
+
+    fn published(&self) -> Objects {
+        self.output.published(&self.bench)
     }
 
     /// A run at a time, so that what others left behind is old at once.
@@ -56,7 +109,7 @@ impl Shop {
     }
 
     fn start_beside_others(&self, which: usize, more: &[&str], crash_at: &str) -> Child {
-        let mut command = Self::command(&self.bench, &self.bench.text("out"), which);
+        let mut command = Self::command(&self.bench, &self.output, self.select, which);
         command.args(more).env("REGULARS_CRASH_AT", crash_at).spawn().unwrap()
     }
 
@@ -66,7 +119,7 @@ impl Shop {
 
     /// Every published object is that of one configuration or of the other, never a part of one.
     fn assert_whole(&self, when: &str) {
-        for (name, bytes) in self.bench.published().iter().filter(|(name, _)| !name.contains('#')) {
+        for (name, bytes) in self.published().iter().filter(|(name, _)| !name.contains('#')) {
             let whole = self.expected.iter().any(|expected| expected.get(name) == Some(bytes));
             assert!(whole, "{name} is neither old nor new {when}");
         }
@@ -74,7 +127,7 @@ impl Shop {
 
     /// All that is published is what a configuration publishes.
     fn assert_published(&self, which: usize, when: &str) {
-        let published = self.bench.published();
+        let published = self.published();
         let names = |objects: &Objects| objects.keys().cloned().collect::<BTreeSet<_>>();
         assert_eq!(names(&published), names(&self.expected[which]), "{when}");
         assert!(published == self.expected[which], "other bytes than expected {when}");
@@ -82,8 +135,8 @@ impl Shop {
 
     /// The attempts that stand are those that commits name.
     fn assert_no_orphans(&self, when: &str) {
-        let runs = "out/_runs/run_date=2024-12-31";
-        let files = self.bench.files(runs);
+        let runs = format!("{}/_runs/run_date=2024-12-31", self.output.folder);
+        let files = self.bench.files(&runs);
         let commits: Vec<String> = files
             .iter()
             .filter(|(name, _)| name.contains("/commits/"))
@@ -133,7 +186,20 @@ fn a_run_that_dies_at_any_point_of_its_publication_is_mended_by_the_next() {
 
 #[test]
 fn a_run_killed_at_random_leaves_each_object_old_or_new() {
-    let shop = Shop::open();
+    kill_at_random(&Shop::open());
+}
+
+#[test]
+fn a_run_of_all_tables_killed_at_random_leaves_each_object_old_or_new() {
+    kill_at_random(&Shop::selling("rfm,rules", Output::in_folder));
+}
+
+#[test]
+fn a_run_killed_at_random_leaves_each_object_on_s3_old_or_new() {
+    kill_at_random(&Shop::selling("rfm,rules", Output::on_s3));
+}
+
+fn kill_at_random(shop: &Shop) {
     let started = Instant::now();
     assert_eq!(shop.run(0, &[], ""), Some(0));
     let whole_run = started.elapsed();
@@ -176,7 +242,7 @@ fn of_eight_racing_runs_those_with_the_inputs_that_won_end_well() {
             assert!(codes.iter().all(|(_, code)| *code == Some(0)), "{codes:?}");
         }
         shop.assert_whole("after a race");
-        let published = shop.bench.published();
+        let published = shop.published();
         assert!(winners.iter().any(|winner| published == shop.expected[*winner]), "{codes:?}");
     }
 }

@@ -7,13 +7,15 @@ use datafusion::logical_expr::EmitTo;
 /// Below this many pairs nothing is compacted: it would cost more than it frees.
 const COMPACT_FROM: usize = 1 << 16;
 
+/// Every how many groups one is looked at, to tell whether pairs repeat.
+const SAMPLED: u32 = 64;
+
 /// Sets of numbers, one a group, as two flat vectors: the groups and their values, pair by pair, so that no group owns an
 /// allocation.
 ///
 /// Duplicates are let in. Once there are twice as many pairs as distinct ones were last time, they are removed by a counting
-/// sort; where there were hardly any, it waits for four times as many. So memory is at most twice the bytes of a number and of
-/// its group for each distinct pair, or four times where pairs hardly repeat at first and often later, besides the vectors'
-/// own growth.
+/// sort, unless a sample of the groups tells that there are hardly any. So memory is at most about twice the bytes of a number
+/// and of its group for each distinct pair, besides the vectors' own growth.
 #[derive(Debug)]
 pub struct GroupedSets<V> {
     groups: Vec<u32>,
@@ -49,7 +51,10 @@ impl<V: Copy + Default + Ord + Debug> GroupedSets<V> {
             return;
         }
         if self.values.len() >= self.compact_at.max(COMPACT_FROM) {
-            self.compact();
+            if self.repeats() {
+                self.compact();
+            }
+            self.compact_at = 2 * self.values.len();
         }
         self.groups.push(group);
         self.values.push(value);
@@ -75,14 +80,21 @@ impl<V: Copy + Default + Ord + Debug> GroupedSets<V> {
         self.groups.capacity() * size_of::<u32>() + self.values.capacity() * size_of::<V>()
     }
 
+    /// Whether an eighth of the pairs or more repeat others, by a sample.
+    fn repeats(&self) -> bool {
+        let pairs = self.groups.iter().copied().zip(self.values.iter().copied());
+        let mut sample: Vec<(u32, V)> = pairs.filter(|(group, _)| group % SAMPLED == 0).collect();
+        let before = sample.len();
+        sample.sort_unstable();
+        sample.dedup();
+        sample.len() <= before / 8 * 7
+    }
+
     fn compact(&mut self) {
-        let before = self.values.len();
         let groups = self.groups.iter().max().map_or(0, |group| *group as usize + 1);
         let sets = self.sets(groups);
         self.groups = groups_of(&sets.offsets);
         self.values = sets.values;
-        let after = self.values.len();
-        self.compact_at = if after > before / 8 * 7 { 4 * after } else { 2 * after };
     }
 
     /// The values by group, by counting sort, each group's then sorted and without repetition.
@@ -142,6 +154,19 @@ mod tests {
         }
         assert_eq!(sets.take(EmitTo::First(2), 3), Sets { offsets: vec![0, 2, 2], values: vec![3, 9] });
         assert_eq!(sets.take(EmitTo::All, 1), Sets { offsets: vec![0, 2], values: vec![1, 7] });
+    }
+
+    #[test]
+    fn repetitions_do_not_pile_up() {
+        let mut sets = GroupedSets::<u32>::default();
+        for round in 0..40_u32 {
+            for pair in 0..30_000_usize {
+                // half of the pairs are new at first, then none is
+                sets.insert(pair % 5_000, (pair / 5_000) as u32 + 6 * round.min(2));
+            }
+        }
+        assert!(sets.values.len() <= 2 * 90_000 + COMPACT_FROM, "{}", sets.values.len());
+        assert_eq!(sets.take(EmitTo::All, 5_000).lengths().collect::<Vec<_>>(), vec![18; 5_000]);
     }
 
     proptest! {
