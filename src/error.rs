@@ -190,6 +190,11 @@ impl From<&DataFusionError> for Error {
                         .downcast_ref()
                         .map_or_else(|| Self::internal("no store error"), store_error);
                 }
+                // what a store says of a footer is left as text
+                ParquetError::General(text) => match text.split_once("Object Store error: ") {
+                    Some((_, told)) => store_text(told),
+                    None => (ErrorKind::Input, CORRUPT_PARQUET),
+                },
                 _ => (ErrorKind::Input, CORRUPT_PARQUET),
             },
             DataFusionError::ArrowError(error, _) => arrow_error(error),
@@ -271,30 +276,41 @@ impl From<datafusion::arrow::error::ArrowError> for Error {
     }
 }
 
+const NOT_PERMITTED: (ErrorKind, &str) = (
+    ErrorKind::Config,
+    "the store does not permit it; see the credentials, or the permissions of the folder",
+);
+const STORE_FAILED: (ErrorKind, &str) = (ErrorKind::External, "the object store failed");
+
+/// What a store's error means of which the text alone is left.
+fn store_text(told: &str) -> (ErrorKind, &'static str) {
+    if told.starts_with("Object at location ") && told.contains(" not found") {
+        (ErrorKind::Input, NOT_FOUND)
+    } else if is_refusal(told) {
+        NOT_PERMITTED
+    } else {
+        STORE_FAILED
+    }
+}
+
+/// Whether a store refused a request, as a listing's error has it in its text alone.
+fn is_refusal(told: &str) -> bool {
+    ["status code: 401", "status code: 403"].iter().any(|code| told.contains(code))
+}
+
 fn store_error(error: &object_store::Error) -> Error {
-    const NOT_PERMITTED: (ErrorKind, &str) = (
-        ErrorKind::Config,
-        "the store does not permit it; see the credentials, or the permissions of the folder",
-    );
     let (kind, message) = match error {
         _ if is_disk_full(error) => (ErrorKind::External, "the disk of the output is full"),
         object_store::Error::Generic { source, .. } if source.to_string().contains("File system loop") => {
             (ErrorKind::Input, "a link leads back to itself")
         }
-        // a listing that is refused is told apart by its text alone
-        object_store::Error::Generic { source, .. }
-            if ["status code: 401", "status code: 403"]
-                .iter()
-                .any(|code| source.to_string().contains(code)) =>
-        {
-            NOT_PERMITTED
-        }
+        object_store::Error::Generic { source, .. } if is_refusal(&source.to_string()) => NOT_PERMITTED,
         object_store::Error::NotFound { .. } => (ErrorKind::Input, NOT_FOUND),
         object_store::Error::Unauthenticated { .. } | object_store::Error::PermissionDenied { .. } => {
             NOT_PERMITTED
         }
         object_store::Error::InvalidPath { .. } => (ErrorKind::Input, "not a valid path"),
-        _ => (ErrorKind::External, "the object store failed"),
+        _ => STORE_FAILED,
     };
     Error::new(kind, message).caused_by(error.to_string())
 }

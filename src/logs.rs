@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
@@ -16,12 +16,15 @@ use crate::error::{Error, Result};
 
 static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
+/// What tells of each commit to a Delta table that another run came before as of an error; it is tried again.
+const NOISE: &str = "deltalake_core::kernel::transaction";
+
 /// Starts to write logs of a level and more, or of a filter.
 ///
 /// # Errors
 /// When it is no level or filter.
 pub fn start(level: &str, format: LogFormat) -> Result<()> {
-    let filter = EnvFilter::try_new(level).map_err(|error| {
+    let filter = EnvFilter::try_new(format!("{NOISE}=off,{level}")).map_err(|error| {
         Error::config("--log-level is no level or filter").with("value", level).caused_by(error)
     })?;
     let lines = tracing_subscriber::fmt::layer()
@@ -31,7 +34,8 @@ pub fn start(level: &str, format: LogFormat) -> Result<()> {
         LogFormat::Text => lines.with_filter(filter).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).with_filter(filter).boxed(),
     };
-    tracing_subscriber::registry().with(lines).with(Warnings.with_filter(LevelFilter::WARN)).init();
+    let warnings = Targets::new().with_default(LevelFilter::WARN).with_target(NOISE, LevelFilter::OFF);
+    tracing_subscriber::registry().with(lines).with(Warnings.with_filter(warnings)).init();
     Ok(())
 }
 

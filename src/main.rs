@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use futures::future::{AbortHandle, Abortable};
 use regulars::cli::Cli;
+use regulars::commands::Telling;
 use regulars::error::{Error, Result};
 use regulars::job::Running;
 use regulars::signals::stop_signal;
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
         let code = runtime.block_on(async {
             // a server ends its work first
             if cli.command.serves() {
-                commands::execute(cli.command, &Running::default()).await
+                commands::execute(cli.command, &Running::default(), &Telling::default()).await
             } else {
                 until_stopped(cli).await
             }
@@ -44,14 +45,15 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Runs the command on a thread of its own, so that a signal is heard however busy it is.
 async fn until_stopped(cli: Cli) -> Result<u8> {
-    let running = Running::default();
+    let (running, telling) = (Running::default(), Telling::default());
     let (done, mut ended) = tokio::sync::oneshot::channel();
     let (stop, stopped) = AbortHandle::new_pair();
     let handle = tokio::runtime::Handle::current();
     let carried_out = {
-        let running = running.clone();
+        let (running, telling) = (running.clone(), telling.clone());
         move || {
-            let code = handle.block_on(Abortable::new(commands::execute(cli.command, &running), stopped));
+            let command = commands::execute(cli.command, &running, &telling);
+            let code = handle.block_on(Abortable::new(command, stopped));
             // nobody waits any longer once a signal has come
             let _ = done.send(code);
         }
@@ -64,9 +66,12 @@ async fn until_stopped(cli: Cli) -> Result<u8> {
         code = stop_signal() => {
             stop.abort();
             let _ = tokio::time::timeout(PATIENCE, ended).await;
-            running.stop().await?;
+            let code = code?;
+            let removed = running.stop().await;
+            telling.stopped(code).await;
+            removed?;
             eprintln!("stopped");
-            code
+            Ok(code)
         }
     }
 }

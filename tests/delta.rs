@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "support/s3.rs"]
+mod s3;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Child, Command, Stdio};
 
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
 use futures::TryStreamExt;
@@ -28,7 +31,11 @@ fn on(bench: &Bench, input: &str, date: &str, set: &[&str]) -> Arguments {
 
 /// The live files of a Delta table by run date, as the library that others read it with has it.
 async fn live(bench: &Bench, table: &str) -> BTreeMap<String, BTreeSet<String>> {
-    let folder = format!("file://{}/", bench.text(&format!("out/{table}")));
+    live_in(bench, &format!("out/{table}")).await
+}
+
+async fn live_in(bench: &Bench, folder: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let folder = format!("file://{}/", bench.text(folder));
     let table = deltalake_core::open_table(url::Url::parse(&folder).unwrap()).await.unwrap();
     let state = table.snapshot().unwrap().snapshot();
     let mut files = state.file_views(table.log_store().as_ref(), None);
@@ -169,4 +176,38 @@ async fn a_plain_generation_does_not_come_back_beside_delta_tables() {
     let error = publish::rollback(&Config::load(&delta).unwrap(), 1).await.unwrap_err();
     assert!(error.to_string().contains("is plain Parquet, and Delta tables stand in the output"), "{error}");
     assert!(bench.files("out") == before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_s3_dates_side_by_side_come_to_stand_in_the_log_and_are_replaced() {
+    let bench = Bench::new();
+    let environment = s3::serve(&bench.path("s3")).await;
+    sample::write(&bench.path("s3/warehouse/order_lines"), 300).unwrap();
+    let dates: Vec<String> = (1..=6).map(|day| format!("2024-12-0{day}")).collect();
+    let start = |date: &str, monetary: &str| {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("regulars"));
+        command.args(["run", "--run-date", date, "--select", "rfm", "--set", "output.format=delta"]);
+        command.args(["--input", "s3://warehouse/order_lines/", "--output", "s3://warehouse/loyalty"]);
+        command.args(["--set", monetary]).envs(environment.iter().cloned()).stdout(Stdio::null());
+        command.spawn().unwrap()
+    };
+    let runs: Vec<Child> = dates.iter().map(|date| start(date, "rfm.monetary=sum")).collect();
+    for mut run in runs {
+        assert!(tokio::task::block_in_place(|| run.wait().unwrap()).success());
+    }
+    let folder = |table: &str| format!("s3/warehouse/loyalty/{table}");
+    for table in TABLES {
+        let live = live_in(&bench, &folder(table)).await;
+        assert_eq!(live.keys().collect::<Vec<_>>(), dates.iter().collect::<Vec<_>>(), "{table}");
+        for file in live.into_values().flatten() {
+            assert!(bench.path(&format!("{}/{file}", folder(table))).is_file(), "{table} {file}");
+        }
+    }
+    let before = live_in(&bench, &folder("customer_rfm")).await;
+    let mut other = start(&dates[2], "rfm.monetary=mean");
+    assert!(tokio::task::block_in_place(|| other.wait().unwrap()).success());
+    let after = live_in(&bench, &folder("customer_rfm")).await;
+    for date in &dates {
+        assert_eq!(before[date] == after[date], *date != dates[2], "{date}");
+    }
 }

@@ -119,6 +119,16 @@ async fn what_stays_is_told_with_its_object_and_damages_nothing() {
             "customer_rfm/part-00000.parquet",
         ),
         (
+            "what was staged cannot be read again",
+            vec![rule("GET", "/attempts/", 1, usize::MAX, Fault::Status(503))],
+            "customer_rfm/part-00000.parquet",
+        ),
+        (
+            "the commits cannot be listed",
+            vec![rule("GET", "commits", 1, usize::MAX, Fault::Status(503))],
+            "_runs/run_date=2024-12-31/commits",
+        ),
+        (
             "the commit cannot be written",
             vec![rule("PUT", "/commits/", 1, usize::MAX, Fault::Status(500))],
             "commits/00000002.json",
@@ -153,6 +163,32 @@ async fn a_promotion_that_fails_is_finished_by_the_next_run() {
     let undisturbed = Shop::open().await;
     assert_eq!(Shop::run(&undisturbed.environment, &other).code, Some(0));
     assert!(shop.published() == undisturbed.published());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_tidied_up_is_told_with_its_object_and_left_to_a_later_run() {
+    let shop = Shop::open().await;
+    let keep = ["--force", "--set", "output.keep_generations=1"];
+    assert_eq!(Shop::run(&shop.environment, &keep).code, Some(0));
+    let expected = shop.published();
+    let commits = || {
+        let files = shop.bench.files("s3/warehouse/loyalty/_runs").into_keys();
+        files.filter(|name| name.contains("/commits/")).count()
+    };
+    let refused = rule("POST", "delete", 1, usize::MAX, Fault::Status(500));
+    let (proxy, mut environment) = shop.behind(vec![refused]).await;
+    environment.push(("REGULARS_RETRY_TIMEOUT", "200ms".to_owned()));
+    let ran = Shop::run(&environment, &keep);
+    assert!(proxy.faults() > 0 && ran.code == Some(0), "{:?} {}", ran.code, ran.told);
+    assert!(
+        ran.told.contains("could not be removed") && ran.told.contains("commits/00000001.json"),
+        "{}",
+        ran.told
+    );
+    assert!(shop.published() == expected && commits() == 2);
+
+    assert_eq!(Shop::run(&shop.environment, &keep).code, Some(0));
+    assert_eq!(commits(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,8 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 use support::Bench;
@@ -134,6 +135,49 @@ fn lineage_is_appended_to_a_file() {
     assert_eq!(customers["facets"]["schema"]["fields"][0]["name"], "customer_id");
     let told = events[3]["run"]["facets"]["errorMessage"]["message"].as_str().unwrap();
     assert!(told.contains("clean.returns_when"), "{told}");
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_is_told_of_too() {
+    let bench = Bench::new();
+    let (metrics, lineage) = (bench.text("regulars.prom"), bench.text("lineage.ndjson"));
+    let told = ["--metrics-file", &metrics, "--openlineage", &lineage, "--set", "engine.memory_limit=much"];
+    assert_eq!(run(&bench, &told, &[]).status.code(), Some(2));
+    assert!(read(&bench, "regulars.prom").contains("regulars_run_exit_code 2\n"));
+    let events = read(&bench, "lineage.ndjson");
+    let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(events[0]["eventType"], "START");
+    assert_eq!(events[1]["eventType"], "FAIL");
+    let message = events[1]["run"]["facets"]["errorMessage"]["message"].as_str().unwrap();
+    assert!(message.contains("engine.memory_limit"), "{message}");
+}
+
+#[test]
+fn a_run_that_a_signal_stops_is_told_of_too() {
+    let bench = Bench::new();
+    regulars::sample::write(&bench.path("shop"), 30_000).unwrap();
+    let (metrics, lineage) = (bench.text("regulars.prom"), bench.text("lineage.ndjson"));
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("regulars"));
+    command.args(["run", "--run-date", "2024-12-31", "--input", &bench.text("shop"), "--output"]);
+    command.args([&bench.text("out"), "--metrics-file", &metrics, "--openlineage", &lineage]);
+    let mut running = command.stderr(Stdio::null()).spawn().unwrap();
+    while !bench.path("lineage.ndjson").exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    Command::new("kill").args(["-TERM", &running.id().to_string()]).status().unwrap();
+    assert_eq!(running.wait().unwrap().code(), Some(143));
+    let text = read(&bench, "regulars.prom");
+    assert!(
+        text.contains("regulars_run_success 0\n") && text.contains("regulars_run_exit_code 143\n"),
+        "{text}"
+    );
+    let events = read(&bench, "lineage.ndjson");
+    let types: Vec<Value> = events
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["eventType"].clone())
+        .collect();
+    assert_eq!(types, ["START", "ABORT"]);
 }
 
 /// Answers one request after the other, and gives what was sent.

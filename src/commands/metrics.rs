@@ -6,15 +6,15 @@ use chrono::Utc;
 
 use super::tell::SKIPPED;
 use crate::config::Config;
-use crate::error::Result;
 use crate::job::Report;
 
 /// A metric's name, what it is, and its values, each with its labels.
 type Metric<'a> = (&'a str, &'a str, Vec<(String, f64)>);
 
-/// All metrics of a run that ended, well or not.
-pub fn text(config: &Config, outcome: &Result<Report>, code: u8) -> String {
-    let run_date = config.run_date.map_or_else(String::new, |date| date.to_string());
+/// All metrics of a run that ended: well, with a report, or not.
+pub fn text(config: Option<&Config>, report: Option<&Report>, code: u8) -> String {
+    let run_date = config.and_then(|config| config.run_date);
+    let run_date = run_date.map_or_else(String::new, |date| date.to_string());
     let mut metrics: Vec<Metric> = vec![
         (
             "regulars_run_success",
@@ -33,7 +33,7 @@ pub fn text(config: &Config, outcome: &Result<Report>, code: u8) -> String {
             vec![(labels(&[("run_date", &run_date), ("version", env!("CARGO_PKG_VERSION"))]), 1.0)],
         ),
     ];
-    if let Ok(report) = outcome {
+    if let Some(report) = report {
         let tables = |value: &dyn Fn(&crate::job::TableReport) -> u64| {
             report
                 .tables

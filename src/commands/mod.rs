@@ -1,6 +1,7 @@
 //! What each command does: resolves its arguments, calls the library, prints results to standard output.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
 
 use clap::CommandFactory;
 use tracing::Instrument;
@@ -20,33 +21,35 @@ mod progress;
 mod sql;
 mod tell;
 
-pub use tell::Told;
+pub use tell::{Telling, Told};
 
 /// Runs a command; the exit code when it ends well.
 ///
 /// # Errors
 /// What the command could not do.
-pub async fn execute(command: Command, running: &Running) -> Result<u8> {
+pub async fn execute(command: Command, running: &Running, telling: &Telling) -> Result<u8> {
     let run_id = uuid::Uuid::new_v4();
     // so that each line of the logs tells which run it is of
-    carry_out(command, running, run_id).instrument(tracing::error_span!("run", %run_id)).await
+    carry_out(command, running, telling, run_id).instrument(tracing::error_span!("run", %run_id)).await
 }
 
-async fn carry_out(command: Command, running: &Running, run_id: uuid::Uuid) -> Result<u8> {
+async fn carry_out(command: Command, running: &Running, telling: &Telling, run_id: uuid::Uuid) -> Result<u8> {
     match command {
         Command::Demo { dir, orders } => demo::run(&dir, orders, running).await?,
         Command::Run { job, force, dry_run, json, skip_if_empty, told } => {
-            let config = Config::load(&job.into())?;
+            let config = Config::load(&job.into()).map(Arc::new);
+            telling.began(Teller::new(told, config.as_ref().ok().cloned(), run_id)).await;
             let options = RunOptions { force, dry_run, run_id };
-            let teller = Teller::new(&told, &config, run_id);
-            teller.began().await;
-            let outcome = job::run(&config, options, progress::bar().as_mut(), running).await;
+            let outcome = match config {
+                Ok(config) => job::run(&config, options, progress::bar().as_mut(), running).await,
+                Err(error) => Err(error),
+            };
             let code = match &outcome {
                 Ok(_) => 0,
                 Err(error) if error.kind() == ErrorKind::Empty && skip_if_empty => SKIPPED,
                 Err(error) => error.kind().exit_code(),
             };
-            teller.ended(&outcome, code).await?;
+            telling.ended(&outcome, code).await?;
             let report = match outcome {
                 Err(error) if code == SKIPPED => {
                     tracing::warn!(%error, "skipped");

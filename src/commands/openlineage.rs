@@ -19,9 +19,9 @@ const SCHEMA: &str = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/
 const KEY_VARIABLE: &str = "OPENLINEAGE_API_KEY";
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// An event: `START`, `COMPLETE` or `FAIL`.
+/// An event: `START`, `COMPLETE`, `FAIL` or `ABORT`.
 pub fn event(
-    config: &Config,
+    config: Option<&Config>,
     run_id: uuid::Uuid,
     event_type: &str,
     report: Option<&Report>,
@@ -33,7 +33,7 @@ pub fn event(
         content
     };
     let mut run_facets = json!({});
-    if let Some(date) = config.run_date {
+    if let Some(date) = config.and_then(|config| config.run_date) {
         let nominal = json!({ "nominalStartTime": format!("{date}T00:00:00Z") });
         run_facets["nominalTime"] = facet("NominalTimeRunFacet", nominal);
     }
@@ -41,9 +41,10 @@ pub fn event(
         let failure = json!({ "message": error.to_string(), "programmingLanguage": "rust" });
         run_facets["errorMessage"] = facet("ErrorMessageRunFacet", failure);
     }
-    let input = config.input.as_ref().and_then(|input| dataset(&input.location, ""));
+    let input =
+        config.and_then(|config| config.input.as_ref()).and_then(|input| dataset(&input.location, ""));
     let outputs: Vec<Value> = report.map_or_else(Vec::new, |report| {
-        let output = config.output.as_ref().map_or("", |output| &output.location);
+        let output = config.and_then(|config| config.output.as_ref()).map_or("", |output| &output.location);
         let table = |(name, table): (&String, &crate::job::TableReport)| {
             let mut dataset = dataset(output, name)?;
             dataset["facets"] =

@@ -250,7 +250,7 @@ impl Attempt {
     /// An error that says why, where what this run staged is gone.
     #[must_use]
     pub fn explain(&self, error: Error) -> Error {
-        if error.kind() != ErrorKind::Input || !error.to_string().contains(&self.id) {
+        if !error.is_of_missing() || !error.to_string().contains(&self.id) {
             return error;
         }
         let message = "what this run had staged is gone; another run takes it for left behind when output.orphan_age is shorter than a run";

@@ -1,4 +1,4 @@
-//! A store whose failures to read, write and copy name the object that they are about.
+//! A store whose failures name the object or the folder that they are about.
 
 use std::fmt;
 use std::ops::Range;
@@ -9,10 +9,10 @@ use bytes::Bytes;
 use datafusion::object_store::path::Path;
 use datafusion::object_store::{
     CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
 };
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
 
 /// Passes everything on. An answer that breaks off, for one, comes without a name otherwise.
 #[derive(Debug)]
@@ -34,6 +34,39 @@ fn name(error: Error, location: &Path) -> Error {
     }
 }
 
+/// A listing whose failure names the folder.
+fn named_listing(
+    listed: BoxStream<'static, Result<ObjectMeta>>,
+    prefix: Option<&Path>,
+) -> BoxStream<'static, Result<ObjectMeta>> {
+    let prefix = prefix.cloned().unwrap_or_default();
+    listed.map(move |object| object.map_err(|error| name(error, &prefix))).boxed()
+}
+
+/// A large object on its way.
+#[derive(Debug)]
+struct NamedUpload {
+    upload: Box<dyn MultipartUpload>,
+    location: Path,
+}
+
+#[async_trait]
+impl MultipartUpload for NamedUpload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        let location = self.location.clone();
+        let put = self.upload.put_part(data);
+        async move { put.await.map_err(|error| name(error, &location)) }.boxed()
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        self.upload.complete().await.map_err(|error| name(error, &self.location))
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.upload.abort().await.map_err(|error| name(error, &self.location))
+    }
+}
+
 #[async_trait]
 impl<S: ObjectStore> ObjectStore for Named<S> {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
@@ -45,7 +78,9 @@ impl<S: ObjectStore> ObjectStore for Named<S> {
         location: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        self.0.put_multipart_opts(location, options).await.map_err(|error| name(error, location))
+        let upload =
+            self.0.put_multipart_opts(location, options).await.map_err(|error| name(error, location))?;
+        Ok(Box::new(NamedUpload { upload, location: location.clone() }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -67,7 +102,7 @@ impl<S: ObjectStore> ObjectStore for Named<S> {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.0.list(prefix)
+        named_listing(self.0.list(prefix), prefix)
     }
 
     fn list_with_offset(
@@ -75,11 +110,12 @@ impl<S: ObjectStore> ObjectStore for Named<S> {
         prefix: Option<&Path>,
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.0.list_with_offset(prefix, offset)
+        named_listing(self.0.list_with_offset(prefix, offset), prefix)
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.0.list_with_delimiter(prefix).await
+        let listed = self.0.list_with_delimiter(prefix).await;
+        listed.map_err(|error| name(error, &prefix.cloned().unwrap_or_default()))
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
