@@ -239,7 +239,7 @@ pub struct Executor {
     /// Where the scheduler sends tasks to
     #[arg(long, default_value_t = 50052, env = "REGULARS_GRPC_PORT", value_name = "PORT")]
     pub grpc_port: u16,
-    /// Where it answers /healthz and /readyz; nowhere unless told
+    /// Where it answers /healthz, /readyz and /metrics (Prometheus); nowhere unless told
     #[arg(long, env = "REGULARS_HEALTH_PORT", value_name = "PORT")]
     pub health_port: Option<u16>,
     /// The name that others reach it by; the address that it comes from when it listens at all

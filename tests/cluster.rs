@@ -13,7 +13,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Output;
 
-use cluster::{Cluster, regulars};
+use cluster::{Cluster, get, regulars};
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use regulars::sample;
@@ -136,6 +136,17 @@ fn real_processes_publish_the_same_bytes_of_everything_a_run_can_do() {
         let options = sets(configuration);
         let found = job.published(&[&options[..], &cluster.settings()].concat());
         assert_same(&job.published(&options), &found, &format!("{configuration:?}"));
+    }
+    for executor in &cluster.executors {
+        let told = get(executor.health_port, "/metrics").unwrap();
+        let value = |name: &str| -> u64 {
+            told.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().parse().unwrap()
+        };
+        // the work was spread, and is done
+        assert!(value("regulars_executor_tasks_total{outcome=\"done\"}") > 0, "{told}");
+        assert!(value("regulars_executor_rows_total") > 0, "{told}");
+        assert!(value("regulars_executor_resident_bytes") > 1_000_000, "{told}");
+        assert_eq!(value("regulars_executor_tasks_running"), 0, "{told}");
     }
 }
 

@@ -17,6 +17,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::prelude::SessionConfig;
 
+use super::measures::Measures;
 use crate::crash_point::crash_point;
 use crate::error::{Error, ErrorKind};
 use crate::text::without_middle;
@@ -30,13 +31,16 @@ pub fn error_of(told: &str) -> Error {
     })
 }
 
-/// Runs stages as Ballista does, and sorts what fails as it would be sorted here.
-pub struct Sorting(DefaultExecutionEngine);
+/// Runs stages as Ballista does, sorts what fails as it would be sorted here, and counts.
+pub struct Sorting {
+    engine: DefaultExecutionEngine,
+    measures: Arc<Measures>,
+}
 
 impl Sorting {
     #[must_use]
-    pub fn new(engine: DefaultExecutionEngine) -> Self {
-        Self(engine)
+    pub fn new(engine: DefaultExecutionEngine, measures: Arc<Measures>) -> Self {
+        Self { engine, measures }
     }
 }
 
@@ -51,18 +55,22 @@ impl ExecutionEngine for Sorting {
         work_dir: &str,
         config: &SessionConfig,
     ) -> Result<Arc<dyn QueryStageExecutor>> {
+        let engine = &self.engine;
         let stage =
-            self.0.create_query_stage_exec(job_id, stage_id, task_id, partitions, plan, work_dir, config)?;
-        Ok(Arc::new(Stage(stage)))
+            engine.create_query_stage_exec(job_id, stage_id, task_id, partitions, plan, work_dir, config)?;
+        Ok(Arc::new(Stage { stage, measures: Arc::clone(&self.measures) }))
     }
 }
 
 #[derive(Debug)]
-struct Stage(Arc<dyn QueryStageExecutor>);
+struct Stage {
+    stage: Arc<dyn QueryStageExecutor>,
+    measures: Arc<Measures>,
+}
 
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.stage.fmt(f)
     }
 }
 
@@ -73,26 +81,27 @@ impl QueryStageExecutor for Stage {
         task_id: usize,
         context: Arc<TaskContext>,
     ) -> Result<Vec<ShuffleWritePartition>> {
-        let written = self.0.execute_query_stage(task_id, context).await.map_err(sorted);
+        let written =
+            self.measures.of(self.stage.execute_query_stage(task_id, context)).await.map_err(sorted);
         // what was written is lost with the executor, though nobody has been told yet
         crash_point("task");
         written
     }
 
     fn collect_plan_metrics(&self) -> Vec<MetricsSet> {
-        self.0.collect_plan_metrics()
+        self.stage.collect_plan_metrics()
     }
 
     fn collect_runtime_stats_reports(&self) -> Vec<RuntimeStatsReport> {
-        self.0.collect_runtime_stats_reports()
+        self.stage.collect_runtime_stats_reports()
     }
 
     fn collect_window_state_reports(&self) -> Result<Vec<WindowStateReport>> {
-        self.0.collect_window_state_reports()
+        self.stage.collect_window_state_reports()
     }
 
     fn collect_column_stats(&self) -> Vec<TaskColumnStats> {
-        self.0.collect_column_stats()
+        self.stage.collect_column_stats()
     }
 }
 

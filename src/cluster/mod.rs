@@ -24,6 +24,7 @@ mod codec;
 mod connections;
 mod failure;
 mod jobs;
+mod measures;
 mod plan;
 mod rules;
 mod serve;

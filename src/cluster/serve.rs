@@ -36,6 +36,7 @@ use tonic::transport::server::TcpIncoming;
 
 use super::connections::Connections;
 use super::failure::Sorting;
+use super::measures::{Means, Measures};
 use super::slots::{self, Slots};
 use super::stores::Opening;
 use super::tls::Tls;
@@ -144,7 +145,7 @@ async fn serve_scheduler(listener: TcpListener, options: &SchedulerOptions) -> R
     let _probing = match options.health_port {
         Some(port) => {
             let scheduler = scheduler.clone();
-            Some(answer_probes(&options.host, port, move || scheduler.is_ready()).await?)
+            Some(answer(&options.host, port, probes(move || scheduler.is_ready())).await?)
         }
         None => None,
     };
@@ -181,14 +182,10 @@ impl<T> Drop for AbortOnDrop<T> {
     }
 }
 
-/// Answers probes at a port of their own, until it is dropped.
-async fn answer_probes(
-    host: &str,
-    port: u16,
-    is_ready: impl Fn() -> bool + Clone + Send + Sync + 'static,
-) -> Result<AbortOnDrop<std::io::Result<()>>> {
+/// Answers at a port of its own, until it is dropped.
+async fn answer(host: &str, port: u16, router: Router) -> Result<AbortOnDrop<std::io::Result<()>>> {
     let listener = listen(host, port).await?;
-    let service = probes(is_ready).into_make_service();
+    let service = router.into_make_service();
     Ok(AbortOnDrop(tokio::spawn(async move { axum::serve(listener, service).await })))
 }
 
@@ -227,17 +224,21 @@ fn probes(is_ready: impl Fn() -> bool + Clone + Send + Sync + 'static) -> Router
 /// When it cannot listen, or the scheduler is not there or of another version.
 pub async fn executor(options: &ExecutorOptions) -> Result<()> {
     wait_for(&options.scheduler, options.wait).await?;
-    let health = ExecutorHealth::new();
-    let heard = health.clone();
-    let _probing = match options.health_port {
-        Some(port) => Some(answer_probes(&options.host, port, move || heard.is_ready()).await?),
-        None => None,
-    };
-    serve_executor(options, health).await
+    serve_executor(options, ExecutorHealth::new()).await
 }
 
 async fn serve_executor(options: &ExecutorOptions, health: ExecutorHealth) -> Result<()> {
-    let (config, _folders) = executor_config(options, health)?;
+    let measures = Arc::new(Measures::default());
+    let (config, folders) = executor_config(options, health.clone(), Arc::clone(&measures))?;
+    let _answering = match options.health_port {
+        Some(port) => {
+            let means = Means::of(options, &folders);
+            let metrics = get(move || std::future::ready(measures.text(&means)));
+            let router = probes(move || health.is_ready()).route("/metrics", metrics);
+            Some(answer(&options.host, port, router).await?)
+        }
+        None => None,
+    };
     start_executor_process(Arc::new(config)).await.map_err(|error| {
         let told = error.to_string();
         let kind =
@@ -262,11 +263,30 @@ async fn wait_for(scheduler: &SchedulerAddress, wait: Duration) -> Result<()> {
     }
 }
 
+/// The folders of an executor, which stand as long as this.
+struct Folders {
+    spill: Arc<SpillFolder>,
+    work: Arc<SpillFolder>,
+}
+
+impl Means {
+    fn of(options: &ExecutorOptions, folders: &Folders) -> Self {
+        let all = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            cores: if options.cores == 0 { all } else { options.cores },
+            memory: options.memory,
+            work_folder: folders.work.path().to_owned(),
+            spill_folder: folders.spill.path().to_owned(),
+        }
+    }
+}
+
 /// The configuration of an executor, and the folders that stand as long as it lives.
 fn executor_config(
     options: &ExecutorOptions,
     health: ExecutorHealth,
-) -> Result<(ExecutorProcessConfig, [Arc<SpillFolder>; 2])> {
+    measures: Arc<Measures>,
+) -> Result<(ExecutorProcessConfig, Folders)> {
     let spill_folder = Arc::new(SpillFolder::create(&options.spill_dir, "the executor's --spill-dir")?);
     let work_folder = Arc::new(SpillFolder::create(&options.work_dir, "the executor's --work-dir")?);
     let stores = Arc::new(Opening::new());
@@ -301,12 +321,12 @@ fn executor_config(
             session::serving_runtime(&spilling, Arc::clone(&stores) as _)
         })),
         override_physical_codec: Some(Arc::new(Codec::default())),
-        override_execution_engine: Some(Arc::new(Sorting::new(engine))),
+        override_execution_engine: Some(Arc::new(Sorting::new(engine, measures))),
         override_create_grpc_client_endpoint: Some(client::endpoints(options.tls.clone())),
         health,
         ..ExecutorProcessConfig::default()
     };
-    Ok((config, [spill_folder, work_folder]))
+    Ok((config, Folders { spill: spill_folder, work: work_folder }))
 }
 
 /// The server that others fetch rows from, encrypted.
