@@ -3,6 +3,8 @@
 
 usage: goldens.py SHARED ALGORITHM [DATASET...]
   SHARED     the folder that has data/    ALGORITHM  fp_growth or apriori
+  The environment's REGULARS names the binary, REGULARS_SETTINGS other settings, such as
+  "engine.kind=ballista engine.scheduler=df://127.0.0.1:50050 engine.local_limit=0B".
 """
 
 import csv
@@ -28,6 +30,7 @@ with open(f"{shared}/data/golden/itemset_counts.tsv", newline="") as goldens, te
             sets = [f"rules.algorithm={algorithm}", f"rules.target={target}", "rules.max_length=0"]
             sets += [f"rules.min_support_count={golden['min_count']}", "rules.max_itemsets=20000000"]
             sets += ["clean.returns=keep", "clean.returns_when=false"]
+            sets += os.environ.get("REGULARS_SETTINGS", "").split()
             sets += [f"input.columns.{column}" for column in columns.get(dataset, [])]
             command = [regulars, "run", "--input", f"{shared}/data/{dataset}.parquet", "--output", f"{work}/out"]
             command += ["--run-date", "2030-01-01", "--select", "itemsets", "--force", "--json"]

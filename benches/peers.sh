@@ -19,6 +19,11 @@ print(f"{sys.argv[1]}: {ours:.2f} s, the peer {peer:.2f} s, ratio {ours / peer:.
 PYTHON
 }
 
+for peer in duckdb polars; do
+    compare "18 million lines, RFM, $peer" \
+        "$regulars run --input $orders --output $work/out --run-date 2025-12-31 --force --select rfm" \
+        "$python $shared/peers/rfm_$peer.py $orders 2025-12-31 $work/rfm.parquet"
+done
 for count in 4000 400; do
     compare "18 million lines at $count, itemsets and rules, DuckDB's pairs" \
         "$regulars run --input $orders --output $work/out --run-date 2025-12-31 --force --select rules \

@@ -1,6 +1,6 @@
 -- How revenue is spread over customers: deciles from the customers who spend most, Lorenz points, the Gini coefficient.
 --
--- Grain:   a tenth of the customers, the first of the highest revenue; ties by customer_id
+-- Grain:   a tenth of the customers, the first of the highest revenue; ties in any order, which changes no sum
 -- Inputs:  scored_customer
 -- Formula: the Lorenz curve from the top runs through (cumulative_customer_share, cumulative_revenue_share).
 --          gini, the same in every row: with x_1 to x_n ascending, the sum of (2 i - n - 1) x_i / (n sum x): 0 where all are equal,
@@ -8,8 +8,8 @@
 WITH placed AS (
     SELECT
         revenue,
-        CAST(ntile(10) OVER (ORDER BY revenue DESC, customer_id) AS INT) AS decile,
-        CAST(row_number() OVER (ORDER BY revenue DESC, customer_id) AS DECIMAL(18, 0)) AS place
+        CAST(ntile(10) OVER (ORDER BY revenue DESC) AS INT) AS decile,
+        CAST(row_number() OVER (ORDER BY revenue DESC) AS DECIMAL(18, 0)) AS place
     FROM scored_customer
 ),
 
