@@ -366,7 +366,8 @@ impl GroupsAccumulator for RankGroups {
 
 /// The words of each row's transactions.
 fn lists(rows: impl Iterator<Item = Transactions>) -> Result<ArrayRef> {
-    let mut words: Vec<u32> = Vec::new();
+    let rows: Vec<Transactions> = rows.collect();
+    let mut words: Vec<u32> = Vec::with_capacity(rows.iter().map(|row| row.words().len()).sum());
     let mut offsets = vec![0];
     for row in rows {
         words.extend_from_slice(row.words());
