@@ -60,6 +60,7 @@ pub mod commands;
 pub mod config;
 pub mod crash_point;
 pub mod error;
+mod expression;
 pub mod group;
 pub mod job;
 pub mod kept;

@@ -9,6 +9,7 @@ use super::{
     Output, Rules, Select, Target,
 };
 use crate::error::{Error, Result};
+use crate::expression::endless;
 use crate::tables;
 use crate::udf::pseudonym::Pseudonyms;
 
@@ -308,6 +309,9 @@ pub(super) fn number_in(settings: &Settings, key: &str, least: f64, most: f64) -
 /// Whether a predicate is one SQL expression; what its names mean is known once there is a schema.
 fn check_syntax(settings: &Settings, key: &str) -> Result<()> {
     let text = settings.text(key).unwrap_or_default();
+    if let Some(endless) = endless(&text) {
+        return Err(settings.error(key, endless));
+    }
     let parse = || {
         let mut parser = DFParserBuilder::new(text.as_str()).build()?;
         parser.parse_into_expr()
