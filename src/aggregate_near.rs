@@ -67,10 +67,12 @@ fn aggregated_near(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn Execu
     let Some(last) = plan.downcast_ref::<AggregateExec>() else { return Ok(None) };
     let (keys, aggregates) = (last.group_expr(), last.aggr_expr());
     let all_in_parts = aggregates.iter().all(|aggregate| aggregate.fun().name() == PART_SUM);
-    if !keys.is_single() || keys.expr().is_empty() || aggregates.is_empty() || !all_in_parts {
+    if keys.expr().is_empty() || aggregates.is_empty() || !all_in_parts {
         return Ok(None);
     }
-    let Some(first) = first_of(last) else { return Ok(None) };
+    // the last one no longer tells of grouping sets
+    let first = first_of(last).filter(|first| first.group_expr().is_single());
+    let Some(first) = first else { return Ok(None) };
     Ok(Some(Arc::new(AggregateNearExec::try_new(first, Arc::clone(first.input()))?)))
 }
 

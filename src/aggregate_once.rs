@@ -69,6 +69,9 @@ fn aggregated_once(
     if !names.clone().any(keeps_all) || !names.all(|name| keeps_all(name) || name == "sum") {
         return Ok(None);
     }
+    if !first.group_expr().is_single() {
+        return Ok(None);
+    }
     let keys = first.group_expr().input_exprs();
     let partitions = exchange.partitioning().partition_count();
     let rows = RepartitionExec::try_new(Arc::clone(first.input()), Partitioning::Hash(keys, partitions))?;

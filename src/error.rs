@@ -90,7 +90,8 @@ impl Error {
     /// Whether an object is not there, which the store names itself.
     #[must_use]
     pub fn is_of_missing(&self) -> bool {
-        self.message == NOT_FOUND
+        // with its cause where it came from another process
+        self.message.strip_prefix(NOT_FOUND).is_some_and(|more| more.is_empty() || more.starts_with(": "))
     }
 
     /// Names a place the error concerns: a file, a key, a column.

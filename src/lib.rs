@@ -39,7 +39,7 @@
 //! 4. Counts are integers up to the last division, money is decimal, and doubles are never summed across rows whose order
 //!    may vary.
 //! 5. No result depends on partitions, batch size or the order of rows: the published bytes are the same. One writer
-//!    casts to the declared schema and cuts batches of a fixed size; every sort order is total.
+//!    casts to the declared schema and cuts batches of a fixed size; every sort order that shows in a table is total.
 //! 6. An item counts once a basket.
 //! 7. Nothing is published unless its audits return no row.
 //! 8. Nothing is cut silently: a limit that bites is an error that says which key to raise.

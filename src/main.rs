@@ -65,13 +65,16 @@ async fn until_stopped(cli: Cli) -> Result<u8> {
         code = &mut ended => code.ok().and_then(std::result::Result::ok).unwrap_or_else(|| Err(broken_off())),
         code = stop_signal() => {
             stop.abort();
-            let _ = tokio::time::timeout(PATIENCE, ended).await;
-            let code = code?;
-            let removed = running.stop().await;
-            telling.stopped(code).await;
-            removed?;
-            eprintln!("stopped");
-            Ok(code)
+            if let Ok(Ok(Ok(done))) = tokio::time::timeout(PATIENCE, ended).await {
+                // it was done before it heard of it
+                return done;
+            }
+            let code = running.stop().await.and(code);
+            telling.stopped(code.as_ref().map_or_else(|error| error.kind().exit_code(), |code| *code)).await;
+            if code.is_ok() {
+                eprintln!("stopped");
+            }
+            code
         }
     }
 }

@@ -83,6 +83,28 @@ async fn an_id_that_is_empty_or_not_a_number_is_none() {
 }
 
 #[tokio::test]
+async fn a_return_is_told_from_what_a_line_comes_to() {
+    // the first rounds to nothing, which is no return
+    let bench = Bench::new();
+    let rows = "SELECT 1 AS order_id, 'a' AS customer_id, DATE '2024-01-01' AS order_ts, CAST(-0.00001 AS DECIMAL(38, 10)) AS amount \
+                UNION ALL SELECT 2, 'a', DATE '2024-01-01', CAST(-0.00005 AS DECIMAL(38, 10))";
+    let input = parquet(&bench, "in.parquet", rows).await;
+    assert_eq!(customers(&bench, &input, &[]).await.unwrap(), ["a 2024-01-01 2024-01-01 1 0.0000"]);
+    assert_eq!(cleaned(&bench, "lines_return").await, "1");
+}
+
+#[tokio::test]
+async fn amounts_of_lines_that_are_left_out_may_be_of_any_size() {
+    let bench = Bench::new();
+    let rows = "SELECT 1 AS order_id, 'a' AS customer_id, DATE '2024-01-01' AS order_ts, CAST(1 AS DECIMAL(38, 4)) AS amount \
+                UNION ALL SELECT 1, 'a', DATE '2024-01-01', CAST('9900000000000000000000000000000000' AS DECIMAL(38, 4)) \
+                UNION ALL SELECT 1, 'a', DATE '2024-01-01', CAST('9900000000000000000000000000000000' AS DECIMAL(38, 4))";
+    let input = parquet(&bench, "in.parquet", rows).await;
+    let filtered = customers(&bench, &input, &["input.filter=amount < 5"]).await.unwrap();
+    assert_eq!(filtered, ["a 2024-01-01 2024-01-01 1 1.0000"]);
+}
+
+#[tokio::test]
 async fn money_is_exact_and_rounded_half_away_from_zero() {
     for (columns, expected) in [
         ("2 AS quantity, 1.00005 AS unit_price", "2.0002"),

@@ -162,6 +162,7 @@ fn a_run_that_a_signal_stops_is_told_of_too() {
     command.args([&bench.text("out"), "--metrics-file", &metrics, "--openlineage", &lineage]);
     let mut running = command.stderr(Stdio::null()).spawn().unwrap();
     while !bench.path("lineage.ndjson").exists() {
+        assert!(running.try_wait().unwrap().is_none(), "it ended before it told of its beginning");
         std::thread::sleep(Duration::from_millis(5));
     }
     std::thread::sleep(Duration::from_millis(100));

@@ -15,18 +15,20 @@ WITH order_part AS (
         customer_id,
         order_ts,
         is_refund,
-        CASE WHEN CAST($some_left_out AS BOOLEAN) THEN left_out_as END AS left_out_as,
+        CASE WHEN CAST($some_left_out AS BOOLEAN) THEN left_out_as END AS reason,
         part_sum(copies) AS copies,
         part_sum(1) AS lines,
-        part_sum(amount) AS amount
+        part_sum(amount) FILTER (
+            WHERE customer_id IS NOT NULL AND (left_out_as IS NULL OR NOT CAST($some_left_out AS BOOLEAN))
+        ) AS amount
     FROM checked_line
-    GROUP BY order_id, customer_id, order_ts, is_refund, left_out_as
+    GROUP BY order_id, customer_id, order_ts, is_refund, reason
 ),
 
 counted AS (
     SELECT
         *,
-        left_out_as IS NULL
+        reason IS NULL
         AND customer_id IS NOT NULL
         AND ((order_ts < $window_start) IS DISTINCT FROM true)
         AND ((order_ts >= $window_end) IS DISTINCT FROM true) AS counts
@@ -36,7 +38,7 @@ counted AS (
 summarised AS (
     SELECT
         customer_id,
-        left_out_as,
+        reason,
         sum(copies) AS lines_read,
         sum(lines) AS distinct_lines,
         sum(lines) FILTER (WHERE counts AND NOT is_refund) AS lines,
@@ -46,7 +48,7 @@ summarised AS (
             amount
         ) FILTER (WHERE counts) AS summary
     FROM counted
-    GROUP BY customer_id, left_out_as
+    GROUP BY customer_id, reason
 )
 
 SELECT
@@ -54,7 +56,7 @@ SELECT
         WHEN CAST($pseudonymise AS BOOLEAN) THEN pseudonym(arrow_cast(customer_id, 'Utf8'))
         ELSE arrow_cast(customer_id, 'Utf8')
     END AS customer_id,
-    left_out_as,
+    reason AS left_out_as,
     lines_read,
     distinct_lines,
     lines,

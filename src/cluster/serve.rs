@@ -233,7 +233,11 @@ async fn serve_executor(options: &ExecutorOptions, health: ExecutorHealth) -> Re
     let _answering = match options.health_port {
         Some(port) => {
             let means = Means::of(options, &folders);
-            let metrics = get(move || std::future::ready(measures.text(&means)));
+            let metrics = get(async move || {
+                // it walks folders
+                let text = tokio::task::spawn_blocking(move || measures.text(&means)).await;
+                text.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+            });
             let router = probes(move || health.is_ready()).route("/metrics", metrics);
             Some(answer(&options.host, port, router).await?)
         }

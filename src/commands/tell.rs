@@ -73,8 +73,8 @@ impl Telling {
 
     /// Tells that a run begins.
     pub async fn began(&self, teller: Teller) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(teller.clone());
         teller.lineage("START", None, None).await;
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(teller);
     }
 
     /// Tells how it ended.
@@ -82,7 +82,8 @@ impl Telling {
     /// # Errors
     /// When the result file cannot be written, for whoever waits for it would wait in vain. What monitoring is not told is a warning.
     pub async fn ended(&self, outcome: &Result<Report>, code: u8) -> Result<()> {
-        let Some(teller) = self.take() else { return Ok(()) };
+        let teller = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(teller) = teller else { return Ok(()) };
         teller.measure(outcome.as_ref().ok(), code);
         match outcome {
             Ok(report) => teller.lineage("COMPLETE", Some(report), None).await,
@@ -92,6 +93,7 @@ impl Telling {
         if let (Some(path), Ok(report)) = (&teller.told.xcom_file, outcome) {
             replace(path, &super::to_json(report)?)?;
         }
+        self.take();
         Ok(())
     }
 

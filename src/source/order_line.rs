@@ -1,8 +1,8 @@
 //! `order_line`: the input's lines in our columns and types, beside the verdicts of the user's predicates.
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{Column, DFSchema};
 use datafusion::functions::expr_fn::named_struct;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{Expr, ExprSchemable, cast, ident, lit};
@@ -14,7 +14,7 @@ use super::mapping::{Mapping, null};
 use crate::config::{Config, GroupBy, Input, Select};
 use crate::error::{Error, Result};
 use crate::tables::GroupType;
-use crate::udf::line_amount::{line_amount, takes_price, takes_quantity};
+use crate::udf::line_amount::{LINE_AMOUNT, line_amount, takes_price, takes_quantity};
 
 /// How many copies of a line there are, before it has its own name among ours.
 const COPIES: &str = "copies of the line";
@@ -49,22 +49,52 @@ pub fn order_line(source: &Source, config: &Config) -> Result<DataFrame> {
     let ours = DFSchema::try_from(typed.schema().as_arrow().project(&(0..7).collect::<Vec<_>>())?)?;
     let is_return = Mapping::new(&typed, &ours, "input.columns")
         .predicate(&config.clean.returns_when, "clean.returns_when")?;
-    columns.push(over_the_input(is_return, &columns)?.alias("is_return"));
-    Ok(lines.clone().select(columns)?)
+    match over_the_input(&is_return, &columns, lines.schema())? {
+        Some(is_return) => {
+            columns.push(is_return.alias("is_return"));
+            Ok(lines.clone().select(columns)?)
+        }
+        None => Ok(typed.with_column("is_return", is_return)?),
+    }
 }
 
-/// An expression over our columns as one over the input's: the planner then compares what is read, not what it is cast to.
-fn over_the_input(expr: Expr, columns: &[Expr]) -> Result<Expr> {
-    let defined = |part: Expr| {
-        let Expr::Column(column) = &part else { return Ok(Transformed::no(part)) };
+/// An expression over our columns as one over the input's, where no value changes between them: the planner then compares what is read, not
+/// what it is cast to. (It would compare unrounded what a cast rounds.)
+fn over_the_input(expr: &Expr, columns: &[Expr], input: &DFSchema) -> Result<Option<Expr>> {
+    let definition_of = |column: &Column| {
         let definition = columns
             .iter()
             .find(|definition| definition.name_for_alias().is_ok_and(|name| name == column.name));
-        Ok(definition.map_or(Transformed::no(part.clone()), |definition| {
-            Transformed::yes(definition.clone().unalias())
-        }))
+        definition.map(|definition| definition.clone().unalias())
     };
-    Ok(expr.transform_up(defined).data()?)
+    for column in expr.column_refs() {
+        match definition_of(column) {
+            Some(definition) if keeps_values(&definition, input)? => {}
+            _ => return Ok(None),
+        }
+    }
+    let defined = |part: Expr| match &part {
+        Expr::Column(column) => Ok(definition_of(column).map_or(Transformed::no(part), Transformed::yes)),
+        _ => Ok(Transformed::no(part)),
+    };
+    Ok(Some(expr.clone().transform_up(defined).data()?))
+}
+
+/// Whether a column of ours is as given, but for its type, or what is made of numbers that are.
+fn keeps_values(definition: &Expr, input: &DFSchema) -> Result<bool> {
+    let from = match definition {
+        Expr::Column(_) | Expr::Literal(_, _) => return Ok(true),
+        Expr::ScalarFunction(call) => return Ok(call.func.name() == LINE_AMOUNT),
+        Expr::Cast(cast) => cast.expr.get_type(input)?,
+        Expr::TryCast(cast) => cast.expr.get_type(input)?,
+        _ => return Ok(false),
+    };
+    Ok(match from {
+        DataType::Decimal32(_, scale) | DataType::Decimal64(_, scale) | DataType::Decimal128(_, scale) => {
+            (0..=4).contains(&scale)
+        }
+        from => from.is_integer(),
+    })
 }
 
 impl Mapping<'_> {

@@ -1,20 +1,23 @@
 //! A set of numbers for each group, kept as one flat vector: what `basket` and `customer_orders` collect.
 
 use std::fmt::Debug;
+use std::hash::{BuildHasher, Hash};
 
 use datafusion::logical_expr::EmitTo;
+use hashbrown::DefaultHashBuilder;
 
 /// Below this many pairs nothing is compacted: it would cost more than it frees.
 const COMPACT_FROM: usize = 1 << 16;
 
-/// Every how many groups one is looked at, to tell whether pairs repeat.
-const SAMPLED: u32 = 64;
+/// Of how many distinct pairs one is looked at, to tell whether pairs repeat, and how few are no sample.
+const SAMPLED: u64 = 64;
+const LEAST_SAMPLE: usize = 256;
 
 /// Sets of numbers, one a group, as two flat vectors: the groups and their values, pair by pair, so that no group owns an
 /// allocation.
 ///
 /// Duplicates are let in. Once there are twice as many pairs as distinct ones were last time, they are removed by a counting
-/// sort, unless a sample of the groups tells that there are hardly any. So memory is at most about twice the bytes of a number
+/// sort, unless a sample of the pairs tells that there are hardly any. So memory is at most about twice the bytes of a number
 /// and of its group for each distinct pair, besides the vectors' own growth.
 #[derive(Debug)]
 pub struct GroupedSets<V> {
@@ -43,7 +46,7 @@ impl<V> Sets<V> {
     }
 }
 
-impl<V: Copy + Default + Ord + Debug> GroupedSets<V> {
+impl<V: Copy + Default + Ord + Hash + Debug> GroupedSets<V> {
     /// Adds a value to a group's set. A repetition of the last pair costs nothing: order lines often stand together.
     pub fn insert(&mut self, group: usize, value: V) {
         let group = group as u32;
@@ -80,14 +83,15 @@ impl<V: Copy + Default + Ord + Debug> GroupedSets<V> {
         self.groups.capacity() * size_of::<u32>() + self.values.capacity() * size_of::<V>()
     }
 
-    /// Whether an eighth of the pairs or more repeat others, by a sample.
+    /// Whether an eighth of the pairs or more repeat others, by a sample that has all copies of a pair or none.
     fn repeats(&self) -> bool {
         let pairs = self.groups.iter().copied().zip(self.values.iter().copied());
-        let mut sample: Vec<(u32, V)> = pairs.filter(|(group, _)| group % SAMPLED == 0).collect();
+        let hash = DefaultHashBuilder::default();
+        let mut sample: Vec<(u32, V)> = pairs.filter(|pair| hash.hash_one(pair) % SAMPLED == 0).collect();
         let before = sample.len();
         sample.sort_unstable();
         sample.dedup();
-        sample.len() <= before / 8 * 7
+        before < LEAST_SAMPLE || sample.len() <= before / 8 * 7
     }
 
     fn compact(&mut self) {
@@ -167,6 +171,17 @@ mod tests {
         }
         assert!(sets.values.len() <= 2 * 90_000 + COMPACT_FROM, "{}", sets.values.len());
         assert_eq!(sets.take(EmitTo::All, 5_000).lengths().collect::<Vec<_>>(), vec![18; 5_000]);
+    }
+
+    #[test]
+    fn repetitions_of_one_large_group_do_not_pile_up_beside_a_small_one() {
+        let mut sets = GroupedSets::<i32>::default();
+        sets.insert(0, 1);
+        for day in 0..2_000_000 {
+            sets.insert(1, day % 365);
+        }
+        assert!(sets.values.len() <= 2 * COMPACT_FROM, "{}", sets.values.len());
+        assert_eq!(sets.take(EmitTo::All, 2).lengths().collect::<Vec<_>>(), [1, 365]);
     }
 
     proptest! {

@@ -81,7 +81,7 @@ impl AggregateUDFImpl for PartSum {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let data_type = args.exprs[0].data_type(args.schema)?;
+        let data_type = summed(&args)?;
         Ok(match data_type {
             DataType::Int64 => Box::new(SingleGroup(Sums::<Int64Type>::new(data_type, 1))),
             _ => Box::new(SingleGroup(Sums::<Decimal128Type>::new(data_type, 1))),
@@ -93,7 +93,7 @@ impl AggregateUDFImpl for PartSum {
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        let data_type = args.exprs[0].data_type(args.schema)?;
+        let data_type = summed(&args)?;
         Ok(match data_type {
             DataType::Int64 => Box::new(Sums::<Int64Type>::new(data_type, 0)),
             _ => Box::new(Sums::<Decimal128Type>::new(data_type, 0)),
@@ -103,6 +103,14 @@ impl AggregateUDFImpl for PartSum {
     fn documentation(&self) -> Option<&Documentation> {
         Some(&DOCUMENTATION)
     }
+}
+
+/// The type of what is summed; parts of a group would each have their own distinct values.
+fn summed(args: &AccumulatorArgs) -> Result<DataType> {
+    if args.is_distinct {
+        return plan_err!("part_sum takes no DISTINCT");
+    }
+    args.exprs[0].data_type(args.schema)
 }
 
 /// For each group its sum, and whether it has one.

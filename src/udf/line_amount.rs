@@ -14,6 +14,7 @@ use datafusion::logical_expr::{
 /// Prices, and quantities with a fraction, may have no more digits: then no product is too large.
 const DIGITS: u8 = 18;
 const SCALE: i8 = 4;
+pub const LINE_AMOUNT: &str = "line_amount";
 const MONEY: DataType = DataType::Decimal128(38, SCALE);
 const FACTOR: DataType = DataType::Decimal128(DIGITS, SCALE);
 
@@ -60,7 +61,7 @@ pub fn line_amount(quantity: Expr, unit_price: Expr) -> Expr {
 
 impl ScalarUDFImpl for LineAmount {
     fn name(&self) -> &'static str {
-        "line_amount"
+        LINE_AMOUNT
     }
 
     fn signature(&self) -> &Signature {
