@@ -12,14 +12,12 @@ use datafusion::arrow::array::{
 use datafusion::arrow::compute::{SortOptions, take};
 use datafusion::arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use datafusion::common::hash_utils::{RandomState, create_hashes};
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_err};
-use datafusion::config::ConfigOptions;
 use datafusion::execution::TaskContext;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
@@ -31,39 +29,14 @@ use datafusion::physical_plan::{
 };
 use futures::StreamExt;
 
+use crate::planner_rule::{PlannerRule, Replacement};
 use crate::udaf::PART_SUM;
 
-/// Puts [`AggregateNearExec`] in the place of aggregations that have no aggregate but `part_sum`. It comes before exchanges are planned:
-/// what follows an aggregation may count on its groups being in one partition each, and those of this one are not.
-#[derive(Debug)]
-pub struct AggregateNear;
+/// Puts [`AggregateNearExec`] in the place of a partial and a final aggregation that have no aggregate but `part_sum`. It comes before
+/// exchanges are planned: what follows an aggregation may count on its groups being in one partition each, and those of this one are not.
+pub const AGGREGATE_NEAR: PlannerRule = PlannerRule("aggregate_near", aggregated_near);
 
-impl PhysicalOptimizerRule for AggregateNear {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _config: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|plan| {
-            Ok(match aggregated_near(&plan)? {
-                Some(near) => Transformed::yes(near),
-                None => Transformed::no(plan),
-            })
-        })
-        .data()
-    }
-
-    fn name(&self) -> &'static str {
-        "aggregate_near"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-}
-
-/// Aggregation batch by batch in place of a partial and a final one.
-fn aggregated_near(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+fn aggregated_near(plan: &Arc<dyn ExecutionPlan>) -> Replacement {
     let Some(last) = plan.downcast_ref::<AggregateExec>() else { return Ok(None) };
     let (keys, aggregates) = (last.group_expr(), last.aggr_expr());
     let all_in_parts = aggregates.iter().all(|aggregate| aggregate.fun().name() == PART_SUM);
@@ -331,4 +304,56 @@ fn numbers(key: &ArrayRef) -> Option<&[i64]> {
     }
     let whole = key.as_primitive_opt::<Int64Type>().map(|numbers| &numbers.values()[..]);
     whole.or_else(|| key.as_primitive_opt::<TimestampMicrosecondType>().map(|times| &times.values()[..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{Int64Array, StringViewArray};
+    use datafusion::arrow::util::pretty::pretty_format_batches;
+    use datafusion::datasource::MemTable;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::{Arguments, Config};
+
+    proptest! {
+        // each plans six queries
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn sums_in_parts_add_up_to_the_sums(lines in prop::collection::vec((0i64..9, prop::option::of(0u8..3), prop::option::of(-9i64..9)), 1..300), partitions in 1usize..4, batch in 1usize..90) {
+            let columns: Vec<ArrayRef> = vec![
+                Arc::new(lines.iter().map(|row| row.0).collect::<Int64Array>()),
+                Arc::new(lines.iter().map(|row| row.1.map(|text| format!("a text longer than a view {text}"))).collect::<StringViewArray>()),
+                Arc::new(lines.iter().map(|row| row.2).collect::<Int64Array>()),
+            ];
+            let all = RecordBatch::try_from_iter(["number", "text", "value"].into_iter().zip(columns)).unwrap();
+            let mut batches = vec![Vec::new(); partitions];
+            for (place, start) in (0..lines.len()).step_by(batch).enumerate() {
+                batches[place % partitions].push(all.slice(start, batch.min(lines.len() - start)));
+            }
+            let engine = Config::load(&Arguments::default()).unwrap().engine;
+            let context = crate::session::embedded(&engine).unwrap();
+            context.register_table("line", Arc::new(MemTable::try_new(all.schema(), batches).unwrap())).unwrap();
+            let table = |sql: &str| {
+                let sql = sql.to_owned();
+                let found = tokio::runtime::Runtime::new().unwrap().block_on(async { context.sql(&sql).await?.collect().await });
+                pretty_format_batches(&found.unwrap()).unwrap().to_string()
+            };
+            // by the keys of the parts, too: no exchange may be saved that the sums of parts need
+            for keys in ["number, text", "text", "number"] {
+                let whole = format!("SELECT {keys}, sum(value), count(value) FROM line GROUP BY {keys} ORDER BY {keys}");
+                let parts = format!(
+                    "SELECT {keys}, sum(sums), sum(counts) FROM (SELECT number, text, part_sum(value) AS sums, \
+                     part_sum(CASE WHEN value IS NULL THEN 0 ELSE 1 END) AS counts FROM line GROUP BY number, text) GROUP BY {keys} ORDER BY {keys}"
+                );
+                let rows = |text: String| -> Vec<String> {
+                    text.lines().skip(3).filter(|line| line.starts_with('|')).map(|line| line.replace(' ', "")).collect()
+                };
+                let plan = table(&format!("EXPLAIN {parts}"));
+                prop_assert!(plan.contains("AggregateNearExec"), "{plan}");
+                prop_assert_eq!(rows(table(&parts)), rows(table(&whole)));
+            }
+        }
+    }
 }

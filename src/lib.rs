@@ -26,7 +26,7 @@
 //! | reading what was published | [`query`] |
 //! | segment maps | [`segments`], with those that come along in `segments/*.toml`; `segments/table.rs` for those in a table |
 //! | privacy | `udf/pseudonym.rs` for ids, [`withhold`] for small groups |
-//! | the engine | [`session`], [`spill`] for where it spills to, with the planner rules of ours in [`aggregate_once`] and [`aggregate_near`]; [`kept`] for what stands between stages |
+//! | the engine | [`session`], [`spill`] for where it spills to, with the planner rules of ours in [`aggregate_once`] and [`aggregate_near`], whose shape is in `planner_rule.rs`; [`kept`] for what stands between stages |
 //! | the cluster | [`cluster`]: `cluster/plan.rs` for what goes to it, `cluster/client.rs` for how, `cluster/rules.rs` for what its tasks cannot share, `cluster/write.rs` for the sink that executors run, `cluster/serve.rs` for the processes, `cluster/measures.rs` for what executors tell of themselves, `cluster/jobs.rs` and `cluster/slots.rs` for what the scheduler of Ballista gets wrong when executors are lost |
 //! | the demo's shop | [`sample`] |
 //!
@@ -68,6 +68,7 @@ pub mod location;
 pub mod logs;
 pub mod mining;
 pub mod pipeline;
+mod planner_rule;
 mod prometheus;
 pub mod publish;
 pub mod query;

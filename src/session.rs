@@ -13,15 +13,15 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use crate::aggregate_near::AggregateNear;
-use crate::aggregate_once::AggregateOnce;
+use crate::aggregate_near::AGGREGATE_NEAR;
+use crate::aggregate_once::{AGGREGATE_ONCE, AGGREGATE_ONCE_ON_CLUSTER};
 use crate::cluster::{self, BROADCAST_BYTES, Cluster, MESSAGE_LIMIT};
 use crate::config::Engine;
 use crate::error::Result;
+use crate::planner_rule::{PlannerRule, PlannerRules};
 use crate::publish::Scratch;
 use crate::spill::SpillFolder;
 use crate::{udaf, udf};
@@ -76,7 +76,7 @@ async fn on_cluster(engine: &Engine, cluster: Arc<Cluster>) -> Result<SessionCon
         .with_config(config)
         .with_runtime_env(runtime)
         .with_query_planner(Arc::new(planner))
-        .with_physical_optimizer_rules(with_ours(cluster::rules(), AggregateOnce::on_cluster()));
+        .with_physical_optimizer_rules(with_ours(cluster::rules(), AGGREGATE_ONCE_ON_CLUSTER));
     let context = knowing_our_functions(builder);
     cluster.scratch.register(&context);
     Ok(context)
@@ -147,18 +147,16 @@ fn spilling_to(folder: &SpillFolder) -> DiskManagerBuilder {
 }
 
 fn builder(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStateBuilder {
-    let rules = with_ours(PhysicalOptimizer::new().rules, AggregateOnce::in_one_process());
+    let rules = with_ours(PhysicalOptimizer::new().rules, AGGREGATE_ONCE);
     SessionStateBuilder::new_with_default_features()
         .with_config(config)
         .with_runtime_env(runtime)
         .with_physical_optimizer_rules(rules)
 }
 
-type PlannerRules = Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>;
-
 /// The planner's rules with those of ours before and after.
-fn with_ours(mut rules: PlannerRules, once: AggregateOnce) -> PlannerRules {
-    rules.insert(0, Arc::new(AggregateNear));
+fn with_ours(mut rules: PlannerRules, once: PlannerRule) -> PlannerRules {
+    rules.insert(0, Arc::new(AGGREGATE_NEAR));
     rules.push(Arc::new(once));
     rules
 }

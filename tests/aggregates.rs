@@ -7,21 +7,18 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array,
-    ListArray, RecordBatch, StringViewArray, UInt32Array,
+    ListArray, StringViewArray, UInt32Array,
 };
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Field, Float64Type, Int64Type, Schema, UInt32Type,
 };
-use datafusion::arrow::util::pretty::pretty_format_batches;
-use datafusion::datasource::MemTable;
 use datafusion::logical_expr::{AggregateUDF, EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
 use datafusion::physical_expr::expressions::{col, lit};
 use datafusion::scalar::ScalarValue;
 use proptest::prelude::*;
-use regulars::config::{Arguments, Config};
 use regulars::udaf::{self, Candidates};
 
 fn aggregate(name: &str, arguments: &[ArrayRef]) -> AggregateFunctionExpr {
@@ -503,45 +500,4 @@ fn an_overflowing_sum_is_an_error() {
     ];
     let mut accumulator = aggregate("customer_orders", &arguments).create_accumulator().unwrap();
     assert!(accumulator.update_batch(&arguments).unwrap_err().to_string().contains("decimal(38,4)"));
-}
-
-proptest! {
-    // each plans six queries
-    #![proptest_config(ProptestConfig::with_cases(24))]
-
-    #[test]
-    fn sums_in_parts_add_up_to_the_sums(lines in prop::collection::vec((0i64..9, prop::option::of(0u8..3), prop::option::of(-9i64..9)), 1..300), partitions in 1usize..4, batch in 1usize..90) {
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(lines.iter().map(|row| row.0).collect::<Int64Array>()),
-            Arc::new(lines.iter().map(|row| row.1.map(|text| format!("a text longer than a view {text}"))).collect::<StringViewArray>()),
-            Arc::new(lines.iter().map(|row| row.2).collect::<Int64Array>()),
-        ];
-        let all = RecordBatch::try_from_iter(["number", "text", "value"].into_iter().zip(columns)).unwrap();
-        let mut batches = vec![Vec::new(); partitions];
-        for (place, start) in (0..lines.len()).step_by(batch).enumerate() {
-            batches[place % partitions].push(all.slice(start, batch.min(lines.len() - start)));
-        }
-        let engine = Config::load(&Arguments::default()).unwrap().engine;
-        let context = regulars::session::embedded(&engine).unwrap();
-        context.register_table("line", Arc::new(MemTable::try_new(all.schema(), batches).unwrap())).unwrap();
-        let table = |sql: &str| {
-            let sql = sql.to_owned();
-            let found = tokio::runtime::Runtime::new().unwrap().block_on(async { context.sql(&sql).await?.collect().await });
-            pretty_format_batches(&found.unwrap()).unwrap().to_string()
-        };
-        // by the keys of the parts, too: no exchange may be saved that the sums of parts need
-        for keys in ["number, text", "text", "number"] {
-            let whole = format!("SELECT {keys}, sum(value), count(value) FROM line GROUP BY {keys} ORDER BY {keys}");
-            let parts = format!(
-                "SELECT {keys}, sum(sums), sum(counts) FROM (SELECT number, text, part_sum(value) AS sums, \
-                 part_sum(CASE WHEN value IS NULL THEN 0 ELSE 1 END) AS counts FROM line GROUP BY number, text) GROUP BY {keys} ORDER BY {keys}"
-            );
-            let rows = |text: String| -> Vec<String> {
-                text.lines().skip(3).filter(|line| line.starts_with('|')).map(|line| line.replace(' ', "")).collect()
-            };
-            let plan = table(&format!("EXPLAIN {parts}"));
-            prop_assert!(plan.contains("AggregateNearExec"), "{plan}");
-            prop_assert_eq!(rows(table(&parts)), rows(table(&whole)));
-        }
-    }
 }

@@ -2,61 +2,28 @@
 
 use std::sync::Arc;
 
-use datafusion::common::Result;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::JoinType;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PartitionMode};
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, replace_children_if_necessary};
 
+use crate::planner_rule::{PlannerRule, PlannerRules, Replacement};
+
 /// A side of a join that is larger is not copied to every task.
 pub const BROADCAST_BYTES: usize = 128 << 20;
 
 /// The planner's rules with ours where they belong.
 #[must_use]
-pub fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+pub fn rules() -> PlannerRules {
     let mut rules = PhysicalOptimizer::new().rules;
     let joins = rules.iter().position(|rule| rule.name() == "join_selection");
     let after_joins = joins.map_or(0, |joins| joins + 1);
-    rules.insert(after_joins, Arc::new(Rule("small_side_first", small_side_first)));
-    rules.insert(after_joins, Arc::new(Rule("copied_side_known", copied_side_known)));
-    rules.push(Arc::new(Rule("unmatched_once", unmatched_once)));
+    rules.insert(after_joins, Arc::new(PlannerRule("small_side_first", small_side_first)));
+    rules.insert(after_joins, Arc::new(PlannerRule("copied_side_known", copied_side_known)));
+    rules.push(Arc::new(PlannerRule("unmatched_once", unmatched_once)));
     rules
-}
-
-/// What takes the place of an operator, if anything does.
-type Replacement = Result<Option<Arc<dyn ExecutionPlan>>>;
-
-/// A rule by its name.
-#[derive(Debug)]
-struct Rule(&'static str, fn(&Arc<dyn ExecutionPlan>) -> Replacement);
-
-impl PhysicalOptimizerRule for Rule {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _config: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|plan| {
-            Ok(match self.1(&plan)? {
-                Some(transformed) => Transformed::yes(transformed),
-                None => Transformed::no(plan),
-            })
-        })
-        .data()
-    }
-
-    fn name(&self) -> &str {
-        self.0
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
 }
 
 /// So many rows are few whatever the other side has.
