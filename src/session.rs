@@ -16,7 +16,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use crate::aggregate_near::AGGREGATE_NEAR;
+use crate::aggregate_in_parts::AGGREGATE_IN_PARTS;
 use crate::aggregate_once::{AGGREGATE_ONCE, AGGREGATE_ONCE_ON_CLUSTER};
 use crate::cluster::{self, BROADCAST_BYTES, Cluster, MESSAGE_LIMIT};
 use crate::config::Engine;
@@ -156,7 +156,7 @@ fn builder(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStateBuild
 
 /// The planner's rules with those of ours before and after.
 fn with_ours(mut rules: PlannerRules, once: PlannerRule) -> PlannerRules {
-    rules.insert(0, Arc::new(AGGREGATE_NEAR));
+    rules.insert(0, Arc::new(AGGREGATE_IN_PARTS));
     rules.push(Arc::new(once));
     rules
 }

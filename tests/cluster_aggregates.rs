@@ -43,8 +43,13 @@ const QUERIES: &[(&[&str], &str)] = &[
         "SELECT store, quantile_edges(amount, 5), quantile_edges(item, 4), count(*) FROM line GROUP BY store",
     ),
     (
-        &["item_counts", "pair_counts"],
-        "SELECT item_counts(items), pair_counts(items, 2) FROM (SELECT basket(item) AS items FROM line GROUP BY order_id)",
+        &["item_counts", "part_pair_counts"],
+        "SELECT item_counts(items), array_sort(part_pair_counts(items)) FROM (SELECT basket(item) AS items FROM line GROUP BY order_id)",
+    ),
+    (
+        &["part_pair_counts"],
+        "SELECT pair['first'], pair['second'], sum(pair['support_count']) FROM (SELECT unnest(part_pair_counts(items)) AS pair \
+         FROM (SELECT basket(item) AS items FROM line GROUP BY order_id)) GROUP BY pair['first'], pair['second']",
     ),
     (
         &["candidate_counts"],

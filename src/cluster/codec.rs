@@ -15,7 +15,7 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 
 use super::write::{Target, WriteExec};
-use crate::aggregate_near::AggregateNearExec;
+use crate::aggregate_in_parts::AggregateInPartsExec;
 use crate::chunk::ChunkExec;
 
 /// What an encoded operator of ours begins with; one of Ballista's never does.
@@ -27,7 +27,7 @@ enum Operator {
     Write(Target),
     Chunk,
     /// What is aggregated, over no rows: a plan as messages have it, in hexadecimal digits.
-    AggregateNear(String),
+    AggregateInParts(String),
 }
 
 #[derive(Debug, Default)]
@@ -52,12 +52,12 @@ impl PhysicalExtensionCodec for Codec {
         Ok(match operator {
             Operator::Write(target) => Arc::new(WriteExec::try_new(input, target)?),
             Operator::Chunk => Arc::new(ChunkExec::new(input)),
-            Operator::AggregateNear(digits) => {
+            Operator::AggregateInParts(digits) => {
                 let bytes = hex::decode(digits).map_err(undecodable)?;
                 let plan = PhysicalPlanNode::decode(&bytes[..]).map_err(undecodable)?;
                 let context = PhysicalPlanDecodeContext::new(ctx, self);
                 let of_nothing = converter.proto_to_execution_plan(&plan, &context)?;
-                Arc::new(AggregateNearExec::like(&of_nothing, input)?)
+                Arc::new(AggregateInPartsExec::like(&of_nothing, input)?)
             }
         })
     }
@@ -72,9 +72,9 @@ impl PhysicalExtensionCodec for Codec {
             Operator::Write(write.target().clone())
         } else if node.is::<ChunkExec>() {
             Operator::Chunk
-        } else if let Some(near) = node.downcast_ref::<AggregateNearExec>() {
-            let plan = converter.execution_plan_to_proto(&near.of_nothing()?, self)?;
-            Operator::AggregateNear(hex::encode(plan.encode_to_vec()))
+        } else if let Some(in_parts) = node.downcast_ref::<AggregateInPartsExec>() {
+            let plan = converter.execution_plan_to_proto(&in_parts.of_nothing()?, self)?;
+            Operator::AggregateInParts(hex::encode(plan.encode_to_vec()))
         } else {
             return self.0.try_encode(node, buf, converter);
         };

@@ -28,7 +28,7 @@ mod itemset_index;
 mod itemset_lists;
 mod itemsets_of_ranks;
 mod maximal_sets;
-mod pair_counts;
+mod part_pair_counts;
 mod part_sum;
 mod quantile_edges;
 mod single_group;
@@ -37,7 +37,9 @@ pub mod word_literal;
 
 pub use candidates::Candidates;
 pub use itemsets_of_ranks::too_many_itemsets;
-pub use part_sum::PART_SUM;
+
+/// The aggregates whose parts a later aggregation adds up: a query that has no others may give a group in several rows.
+pub const IN_PARTS: [&str; 2] = [part_pair_counts::PART_PAIR_COUNTS, part_sum::PART_SUM];
 
 /// All our aggregates, to be registered wherever a plan is made or run.
 #[must_use]
@@ -52,7 +54,7 @@ pub fn all() -> Vec<AggregateUDF> {
         AggregateUDF::from(itemset_index::ItemsetIndex::default()),
         AggregateUDF::from(itemsets_of_ranks::ItemsetsOfRanks::default()),
         AggregateUDF::from(maximal_sets::MaximalSets::default()),
-        AggregateUDF::from(pair_counts::PairCounts::default()),
+        AggregateUDF::from(part_pair_counts::PartPairCounts::default()),
         AggregateUDF::from(part_sum::PartSum::default()),
         AggregateUDF::from(quantile_edges::QuantileEdges::default()),
         AggregateUDF::from(value_counts::ValueCounts::default()),

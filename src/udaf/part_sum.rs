@@ -10,7 +10,7 @@ use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::datatypes::{
     DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Field, FieldRef, Int64Type,
 };
-use datafusion::common::{Result, exec_err, plan_err};
+use datafusion::common::{DataFusionError, Result, exec_datafusion_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{
@@ -127,16 +127,31 @@ impl<T: ArrowPrimitiveType> Sums<T> {
     }
 
     fn add(&mut self, group: usize, value: T::Native) -> Result<()> {
-        let sum = &mut self.values[group];
-        let Ok(more) = sum.add_checked(value) else {
-            return exec_err!(
-                "values add up to more than {} holds",
-                self.data_type.to_string().to_lowercase().replace("128(", "(").replace(", ", ",")
-            );
-        };
-        *sum = more;
+        self.values[group] = self.values[group].add_checked(value).map_err(|_| self.too_much())?;
         self.found[group] = true;
         Ok(())
+    }
+
+    /// Adds values of which those of a group often stand together.
+    fn add_all(&mut self, groups: &[usize], values: &[T::Native]) -> Result<()> {
+        let mut row = 0;
+        while row < groups.len() {
+            let (group, mut sum) = (groups[row], values[row]);
+            row += 1;
+            while row < groups.len() && groups[row] == group {
+                sum = sum.add_checked(values[row]).map_err(|_| self.too_much())?;
+                row += 1;
+            }
+            self.add(group, sum)?;
+        }
+        Ok(())
+    }
+
+    fn too_much(&self) -> DataFusionError {
+        exec_datafusion_err!(
+            "values add up to more than {} holds",
+            self.data_type.to_string().to_lowercase().replace("128(", "(").replace(", ", ",")
+        )
     }
 }
 
@@ -152,8 +167,7 @@ impl<T: ArrowPrimitiveType + Debug> GroupsAccumulator for Sums<T> {
         self.found.resize(total_num_groups, false);
         let values = values[0].as_primitive::<T>();
         if opt_filter.is_none() && values.null_count() == 0 {
-            let rows = group_indices.iter().zip(values.values());
-            return rows.into_iter().try_for_each(|(group, value)| self.add(*group, *value));
+            return self.add_all(group_indices, values.values());
         }
         for (row, group) in group_indices.iter().enumerate() {
             if passes(opt_filter, row) && values.is_valid(row) {

@@ -115,7 +115,7 @@ fn aggregates() -> Vec<(&'static str, Vec<DataType>, Vec<ScalarValue>)> {
         ("value_counts", vec![DataType::Int64], vec![]),
         ("value_counts", vec![DataType::Utf8View], vec![]),
         ("item_counts", vec![items.clone()], vec![]),
-        ("pair_counts", vec![items.clone()], bins()),
+        ("part_pair_counts", vec![items.clone()], vec![]),
         ("maximal_sets", vec![items, DataType::Int64], vec![]),
         ("part_sum", vec![DataType::Int64], vec![]),
         ("part_sum", vec![money.clone()], vec![]),

@@ -1,4 +1,4 @@
-//! `pair_counts(items, min_count)`: the pairs of items that at least so many baskets hold.
+//! `part_pair_counts(items)`: how many baskets hold each pair of items, in parts that a later aggregation adds up.
 
 use std::sync::{Arc, LazyLock};
 
@@ -17,34 +17,39 @@ use super::{as_basket_type, baskets, list_range, one_list};
 /// Pairs of items below this code are counted in a triangle (64 MiB when full), others in a hash map.
 const TRIANGLE_ITEMS: u32 = 4096;
 
+pub const PART_PAIR_COUNTS: &str = "part_pair_counts";
+
 static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
     Documentation::builder(
         DocSection::default(),
-        "The pairs of items that at least min_count baskets hold, as a list of structs of first, second and \
-         support_count, in order. Takes 8 bytes of memory for each pair of the first 4,096 item codes that occur and \
-         some 20 for each other pair seen.",
-        "pair_counts(items, min_count)",
+        "The pairs of items and how many baskets hold each, as a list of structs of first, second and support_count, in no order. In \
+         parts: a query whose aggregates are all of parts may give several rows, whose counts of a pair add up. Takes 8 bytes of \
+         memory for each pair of the first 4,096 item codes that occur and some 20 for each other pair, up to 256 MiB for each \
+         partition, where the part ends.",
+        "part_pair_counts(items)",
     )
     .with_argument("items", "A basket: ascending item codes without repetition.")
-    .with_argument("min_count", "A literal: the least number of baskets.")
-    .with_sql_example("SELECT unnest(pair_counts(items, 100)) FROM basket")
+    .with_sql_example(
+        "SELECT pair['first'], pair['second'], sum(pair['support_count']) FROM (SELECT unnest(part_pair_counts(items)) AS pair FROM basket) \
+         GROUP BY pair['first'], pair['second']",
+    )
     .build()
 });
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub struct PairCounts {
+pub struct PartPairCounts {
     signature: Signature,
 }
 
-impl Default for PairCounts {
+impl Default for PartPairCounts {
     fn default() -> Self {
         Self { signature: Signature::user_defined(Volatility::Immutable) }
     }
 }
 
-impl AggregateUDFImpl for PairCounts {
+impl AggregateUDFImpl for PartPairCounts {
     fn name(&self) -> &'static str {
-        "pair_counts"
+        PART_PAIR_COUNTS
     }
 
     fn signature(&self) -> &Signature {
@@ -52,10 +57,10 @@ impl AggregateUDFImpl for PairCounts {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        let [items, _] = arg_types else {
-            return plan_err!("pair_counts takes items and min_count, not {} arguments", arg_types.len());
+        let [items] = arg_types else {
+            return plan_err!("{PART_PAIR_COUNTS} takes items, not {} arguments", arg_types.len());
         };
-        Ok(vec![as_basket_type("pair_counts", items)?, DataType::Int64])
+        Ok(vec![as_basket_type(PART_PAIR_COUNTS, items)?])
     }
 
     fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
@@ -71,15 +76,11 @@ impl AggregateUDFImpl for PairCounts {
             let values = Arc::new(Field::new_list_field(data_type, true));
             Arc::new(Field::new(format_state_name(args.name, name), DataType::List(values), true))
         };
-        Ok(vec![
-            Arc::new(Field::new(format_state_name(args.name, "min_count"), DataType::Int64, true)),
-            list("pairs", DataType::UInt64),
-            list("counts", DataType::Int64),
-        ])
+        Ok(vec![list("pairs", DataType::UInt64), list("counts", DataType::Int64)])
     }
 
     fn accumulator(&self, _args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        Ok(Box::new(PairCountsAccumulator::default()))
+        Ok(Box::new(PairsAccumulator::default()))
     }
 
     fn documentation(&self) -> Option<&Documentation> {
@@ -98,13 +99,12 @@ fn pair_fields() -> Fields {
 /// Counts by pair. The triangle holds pair (first, second) at `second * (second - 1) / 2 + first`, so that it grows
 /// with the highest item seen.
 #[derive(Debug, Default)]
-struct PairCountsAccumulator {
-    min_count: Option<i64>,
+struct PairsAccumulator {
     triangle: Vec<i64>,
     others: HashMap<u64, i64>,
 }
 
-impl PairCountsAccumulator {
+impl PairsAccumulator {
     fn add(&mut self, first: u32, second: u32, count: i64) {
         if second < TRIANGLE_ITEMS {
             let row = triangle_row(second);
@@ -117,29 +117,22 @@ impl PairCountsAccumulator {
         }
     }
 
-    /// The pairs counted at least so often, in order, with their counts.
-    fn pairs(&self, at_least: i64) -> Vec<(u64, i64)> {
+    /// The pairs seen, with their counts.
+    fn pairs(&self) -> impl Iterator<Item = (u64, i64)> {
         let rows = (1..TRIANGLE_ITEMS).take_while(|second| triangle_row(*second) < self.triangle.len());
         let triangle = rows.flat_map(|second| (0..second).map(move |first| (first, second)));
-        let mut pairs: Vec<(u64, i64)> = triangle
+        triangle
             .map(|(first, second)| {
                 (pack(first, second), self.triangle[triangle_row(second) + first as usize])
             })
+            .filter(|(_, count)| *count > 0)
             .chain(self.others.iter().map(|(pair, count)| (*pair, *count)))
-            .filter(|(_, count)| *count >= at_least)
-            .collect();
-        pairs.sort_unstable();
-        pairs
     }
 }
 
-impl Accumulator for PairCountsAccumulator {
+impl Accumulator for PairsAccumulator {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let min_counts = values[1].as_primitive::<Int64Type>();
-        if !min_counts.is_empty() && min_counts.is_valid(0) {
-            self.min_count = Some(min_counts.value(0));
-        }
-        for basket in baskets("pair_counts", values[0].as_list::<i32>())? {
+        for basket in baskets(PART_PAIR_COUNTS, values[0].as_list::<i32>())? {
             for (position, &second) in basket.iter().enumerate() {
                 for &first in &basket[..position] {
                     self.add(first, second, 1);
@@ -150,19 +143,15 @@ impl Accumulator for PairCountsAccumulator {
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        let min_counts = states[0].as_primitive::<Int64Type>();
-        let pairs = states[1].as_list::<i32>();
-        let counts = states[2].as_list::<i32>();
+        let pairs = states[0].as_list::<i32>();
+        let counts = states[1].as_list::<i32>();
         let pair_values = pairs.values().as_primitive::<UInt64Type>();
         let count_values = counts.values().as_primitive::<Int64Type>();
         for row in 0..pairs.len() {
-            if min_counts.is_valid(row) {
-                self.min_count = Some(min_counts.value(row));
-            }
             for (pair, count) in list_range(pairs, row).zip(list_range(counts, row)) {
                 let (first, second) = unpack(pair_values.value(pair));
                 if first >= second {
-                    return exec_err!("pair_counts is to merge a state that it did not make");
+                    return exec_err!("{PART_PAIR_COUNTS} is to merge a state that it did not make");
                 }
                 self.add(first, second, count_values.value(count));
             }
@@ -171,20 +160,18 @@ impl Accumulator for PairCountsAccumulator {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        let pairs = self.pairs(self.min_count.unwrap_or(1).max(1));
-        let firsts: UInt32Array = pairs.iter().map(|(pair, _)| Some(unpack(*pair).0)).collect();
-        let seconds: UInt32Array = pairs.iter().map(|(pair, _)| Some(unpack(*pair).1)).collect();
-        let counts: Int64Array = pairs.iter().map(|(_, count)| Some(*count)).collect();
+        let firsts: UInt32Array = self.pairs().map(|(pair, _)| Some(unpack(pair).0)).collect();
+        let seconds: UInt32Array = self.pairs().map(|(pair, _)| Some(unpack(pair).1)).collect();
+        let counts: Int64Array = self.pairs().map(|(_, count)| Some(count)).collect();
         let columns: Vec<ArrayRef> = vec![Arc::new(firsts), Arc::new(seconds), Arc::new(counts)];
         let rows = StructArray::try_new(pair_fields(), columns, None)?;
         Ok(one_list(Arc::new(rows)))
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        let pairs = self.pairs(1);
-        let keys: UInt64Array = pairs.iter().map(|(pair, _)| Some(*pair)).collect();
-        let counts: Int64Array = pairs.iter().map(|(_, count)| Some(*count)).collect();
-        Ok(vec![ScalarValue::Int64(self.min_count), one_list(Arc::new(keys)), one_list(Arc::new(counts))])
+        let pairs: UInt64Array = self.pairs().map(|(pair, _)| Some(pair)).collect();
+        let counts: Int64Array = self.pairs().map(|(_, count)| Some(count)).collect();
+        Ok(vec![one_list(Arc::new(pairs)), one_list(Arc::new(counts))])
     }
 
     fn size(&self) -> usize {
