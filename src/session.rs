@@ -112,6 +112,10 @@ fn config(engine: &Engine) -> SessionConfig {
     // It moves a struct's field below a view and then finds two columns of one name.
     config.options_mut().optimizer.enable_leaf_expression_pushdown = false;
     config.options_mut().execution.spill_compression = SpillCompression::Lz4Frame;
+    // What each sort sets aside to merge what it spilled; several sort side by side, which a small limit has to bear.
+    let share = engine.memory_limit / (8 * config.target_partitions()).max(1);
+    let set_aside = &mut config.options_mut().execution.sort_spill_reservation_bytes;
+    *set_aside = share.min(*set_aside);
     config
 }
 

@@ -176,12 +176,16 @@ impl<'a> Steps<'a> {
     /// # Errors
     /// When it does not plan or run.
     pub async fn shared_view(&mut self, name: &str) -> Result<()> {
+        if self.runs_elsewhere(name).await? { self.keep(name).await.map(drop) } else { self.view(name).await }
+    }
+
+    /// Whether the executors of a cluster run a file, and not this process.
+    ///
+    /// # Errors
+    /// When it does not plan.
+    pub async fn runs_elsewhere(&mut self, name: &str) -> Result<bool> {
         // planning takes its time
-        if cluster::of(self.context).is_none() {
-            return self.view(name).await;
-        }
-        let (_, _, plan) = self.plan(name).await?;
-        if runs_elsewhere(&plan) { self.keep(name).await.map(drop) } else { self.view(name).await }
+        Ok(cluster::of(self.context).is_some() && runs_elsewhere(&self.plan(name).await?.2))
     }
 
     /// Runs a file whose rows are few, registers them under its own name and gives them to be looked at.

@@ -3,12 +3,13 @@
 -- Grain:      one row
 -- Inputs:     valued_customer
 -- Parameters: $recency_bins, $frequency_bins, $monetary_bins           scores go from 1 to these
+--             $recency_ranges, $frequency_ranges, $monetary_ranges     what customer_quantile_range says, or null
 --             $recency_scaling, $frequency_scaling, $monetary_scaling  only for 'z_score' a deviation is needed
 -- Formula:    deviation = sqrt(n sum(x^2) - sum(x)^2) / n, exact below the root
 SELECT
-    quantile_edges(recency_days, CAST($recency_bins AS BIGINT)) AS recency,
-    quantile_edges(frequency, CAST($frequency_bins AS BIGINT)) AS frequency,
-    quantile_edges(monetary, CAST($monetary_bins AS BIGINT)) AS monetary,
+    quantile_edges(recency_days, CAST($recency_bins AS BIGINT), CAST($recency_ranges AS BIGINT[])) AS recency,
+    quantile_edges(frequency, CAST($frequency_bins AS BIGINT), CAST($frequency_ranges AS BIGINT[])) AS frequency,
+    quantile_edges(monetary, CAST($monetary_bins AS BIGINT), CAST($monetary_ranges AS BIGINT[])) AS monetary,
     min(recency_days) AS least_recency,
     max(recency_days) AS most_recency,
     min(frequency) AS least_frequency,

@@ -2,6 +2,7 @@
 --
 -- Grain:      one row
 -- Inputs:     weighted_customer
--- Parameters: $group_count  loyalty groups, by quantile
-SELECT quantile_edges(loyalty_score, CAST($group_count AS BIGINT)) AS loyalty
+-- Parameters: $group_count     loyalty groups, by quantile
+--             $loyalty_ranges  what loyalty_quantile_range says, or null
+SELECT quantile_edges(loyalty_score, CAST($group_count AS BIGINT), CAST($loyalty_ranges AS BIGINT[])) AS loyalty
 FROM weighted_customer

@@ -5,12 +5,51 @@
 -- Formula: the Lorenz curve from the top runs through (cumulative_customer_share, cumulative_revenue_share).
 --          gini, the same in every row: with x_1 to x_n ascending, the sum of (2 i - n - 1) x_i / (n sum x): 0 where all are equal,
 --          (n - 1) / n where one has all. From decimals to the last division. Shares and gini are null without revenue above 0.
-WITH placed AS (
+WITH ranged AS (
     SELECT
         revenue,
-        CAST(ntile(10) OVER (ORDER BY revenue DESC) AS INT) AS decile,
-        CAST(row_number() OVER (ORDER BY revenue DESC) AS DECIMAL(18, 0)) AS place
+        value_range(revenue) AS range_number
     FROM scored_customer
+),
+
+-- How many customers have more than those of a range: ranges are then placed side by side.
+range_place AS (
+    SELECT
+        range_number,
+        CAST(sum(customers) OVER (ORDER BY range_number DESC) AS BIGINT) - customers AS customers_before,
+        CAST(sum(customers) OVER () AS BIGINT) AS all_customers
+    FROM (SELECT range_number, count(*) AS customers FROM ranged GROUP BY range_number) AS counted
+),
+
+placed AS (
+    SELECT
+        within_range.revenue,
+        range_place.customers_before + within_range.place AS place,
+        -- that many deciles have one customer more than the others, which have so many
+        range_place.all_customers % 10 AS larger_deciles,
+        range_place.all_customers / 10 AS decile_size
+    FROM range_place
+    INNER JOIN (
+        SELECT
+            revenue,
+            range_number,
+            CAST(row_number() OVER (PARTITION BY range_number ORDER BY revenue DESC) AS BIGINT) AS place
+        FROM ranged
+    ) AS within_range ON range_place.range_number = within_range.range_number
+),
+
+-- as ntile(10) has it
+tiled AS (
+    SELECT
+        revenue,
+        CAST(place AS DECIMAL(18, 0)) AS place,
+        CAST(
+            CASE
+                WHEN place <= larger_deciles * (decile_size + 1) THEN (place - 1) / (decile_size + 1) + 1
+                ELSE larger_deciles + (place - larger_deciles * (decile_size + 1) - 1) / greatest(decile_size, 1) + 1
+            END AS INT
+        ) AS decile
+    FROM placed
 ),
 
 decile AS (
@@ -19,7 +58,7 @@ decile AS (
         count(*) AS customers,
         sum(revenue) AS revenue,
         sum(CAST(revenue * place AS DECIMAL(38, 4))) AS weighted
-    FROM placed
+    FROM tiled
     GROUP BY decile
 ),
 

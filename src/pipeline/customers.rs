@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use chrono::{Days, NaiveDate};
-use datafusion::arrow::array::{ArrayRef, Decimal128Array, Int32Array, Int64Array, StringArray};
+use datafusion::arrow::array::{ArrayRef, Decimal128Array, Int32Array, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::utils::SingleRowListArrayBuilder;
 use datafusion::scalar::ScalarValue;
 
@@ -139,11 +140,41 @@ async fn score_as_of(steps: &mut Steps<'_>, rfm: &Rfm, run_date: NaiveDate, day:
     parameters.set("run_date", ScalarValue::Date32(Some(days_since_1970(day)?)));
 
     steps.view("valued_customer").await?;
+    find_quantile_ranges(
+        steps,
+        "customer_range",
+        "customer_quantile_range",
+        &["recency", "frequency", "monetary"],
+    )
+    .await?;
     steps.rows("customer_range").await.map_err(too_large)?;
     steps.view("binned_customer").await?;
     steps.shared_view("weighted_customer").await?;
+    find_quantile_ranges(steps, "loyalty_range", "loyalty_quantile_range", &["loyalty"]).await?;
     steps.rows("loyalty_range").await?;
     steps.shared_view("scored_customer").await
+}
+
+/// Where a cluster finds quantiles, tells it in which ranges they lie, in a pass before: executors then send none of the other values to the
+/// one that brings them together.
+async fn find_quantile_ranges(
+    steps: &mut Steps<'_>,
+    quantiles: &str,
+    ranges: &str,
+    values: &[&str],
+) -> Result<()> {
+    let unknown = ScalarValue::new_null_list(DataType::Int64, true, 1);
+    for value in values {
+        steps.parameters.set(&format!("{value}_ranges"), unknown.clone());
+    }
+    if !steps.runs_elsewhere(quantiles).await? || steps.explains_only() {
+        return Ok(());
+    }
+    let found = steps.rows(ranges).await?;
+    for (value, column) in values.iter().zip(found.batches.iter().flat_map(RecordBatch::columns)) {
+        steps.parameters.set(&format!("{value}_ranges"), ScalarValue::try_from_array(column, 0)?);
+    }
+    Ok(())
 }
 
 /// Money so large that its quantiles are out of reach.

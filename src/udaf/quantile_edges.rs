@@ -1,5 +1,6 @@
 //! `quantile_edges(value, bins)`: where the bins of quantiles end, exactly.
 
+use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::{
@@ -14,8 +15,12 @@ use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDFImpl, DocSection, Documentation, Signature, Volatility,
 };
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Literal;
 
 use super::{list_range, literal_count, one_list};
+use crate::udf::quantile_ranges::{FoundRanges, quantile_places};
+use crate::udf::value_range::{double_of, number_type, ordered_bits, range_of};
 
 const NAME: &str = "quantile_edges";
 
@@ -32,11 +37,13 @@ static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
          and b bins, j = k (n - 1) div b and r = k (n - 1) mod b for k from 0 to b: values has x_j, edges has the edge of type 7 \
          (Hyndman and Fan 1996), ((b - r) x_j + r x_{j+1}) / b, as a double. A value lies above edge k exactly when it is above \
          x_j: the edge is below x_{j+1} unless that equals x_j. Exact at any size. Nulls are passed over; without values the \
-         lists are empty. Takes 24 bytes of memory for each distinct value and up to 16 more for others.",
-        "quantile_edges(value, bins)",
+         lists are empty. Takes 24 bytes of memory for each distinct value, of the ranges alone where those are given, and up to 16 \
+         more for others.",
+        "quantile_edges(value, bins [, ranges])",
     )
     .with_argument("value", "A whole number, a decimal or a double.")
     .with_argument("bins", "A literal: how many bins.")
+    .with_argument("ranges", "A literal: what quantile_ranges says of the same values; null, as without it, to keep all values.")
     .with_sql_example("SELECT quantile_edges(amount, 4)['edges'] FROM line")
     .build()
 });
@@ -62,16 +69,15 @@ impl AggregateUDFImpl for QuantileEdges {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        let [value, _] = arg_types else {
-            return plan_err!("{NAME} takes a value and a number of bins, not {} arguments", arg_types.len());
+        let ([value, _] | [value, _, _]) = arg_types else {
+            return plan_err!(
+                "{NAME} takes a value, a number of bins and maybe ranges, not {} arguments",
+                arg_types.len()
+            );
         };
-        let value = match value {
-            whole if whole.is_integer() && *whole != DataType::UInt64 => DataType::Int64,
-            DataType::Decimal128(_, _) => value.clone(),
-            float if float.is_floating() || float.is_null() => DataType::Float64,
-            other => return plan_err!("{NAME} takes a whole number, a decimal or a double, not {other}"),
-        };
-        Ok(vec![value, DataType::Int64])
+        let ranges = DataType::List(Arc::new(Field::new_list_field(DataType::Int64, true)));
+        let types = [number_type(NAME, value)?, DataType::Int64, ranges];
+        Ok(types.into_iter().take(arg_types.len()).collect())
     }
 
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
@@ -95,11 +101,27 @@ impl AggregateUDFImpl for QuantileEdges {
         let bins =
             bins.ok_or_else(|| plan_datafusion_err!("{NAME}: bins must be a literal of at least 1"))?;
         let value_type = args.exprs[0].data_type(args.schema)?;
-        Ok(Box::new(EdgesAccumulator { bins: bins.unsigned_abs(), value_type, ranked: Ranked::default() }))
+        let ranges = args.exprs.get(2).map(literal_ranges).transpose()?.flatten();
+        Ok(Box::new(EdgesAccumulator {
+            bins: bins.unsigned_abs(),
+            value_type,
+            ranges,
+            ranked: Ranked::default(),
+        }))
     }
 
     fn documentation(&self) -> Option<&Documentation> {
         Some(&DOCUMENTATION)
+    }
+}
+
+fn literal_ranges(expression: &Arc<dyn PhysicalExpr>) -> Result<Option<FoundRanges>> {
+    match expression.downcast_ref::<Literal>().map(Literal::value) {
+        Some(ScalarValue::List(list)) if list.is_null(0) => Ok(None),
+        Some(ScalarValue::List(list)) => {
+            FoundRanges::from_list(list.value(0).as_primitive::<Int64Type>()).map(Some)
+        }
+        _ => plan_err!("{NAME}: ranges must be a literal"),
     }
 }
 
@@ -156,19 +178,6 @@ impl Ranked {
         own.for_each(|(value, count)| add(value, count));
     }
 
-    /// The values at ascending places of all that were added, in order.
-    fn at(&self, places: impl Iterator<Item = u64>) -> Vec<i128> {
-        let (mut index, mut end) = (0, self.counts.first().copied().unwrap_or_default());
-        let find = |place: u64| {
-            while place >= end && index + 1 < self.values.len() {
-                index += 1;
-                end += self.counts[index];
-            }
-            self.values[index]
-        };
-        places.map(find).collect()
-    }
-
     fn size(&self) -> usize {
         (self.values.capacity() + self.unsorted.capacity()) * size_of::<i128>()
             + self.counts.capacity() * size_of::<u64>()
@@ -179,6 +188,8 @@ impl Ranked {
 struct EdgesAccumulator {
     bins: u64,
     value_type: DataType,
+    /// Where the quantiles lie; without it, all values are kept.
+    ranges: Option<FoundRanges>,
     ranked: Ranked,
 }
 
@@ -190,7 +201,7 @@ impl EdgesAccumulator {
                 Arc::new(values.iter().map(|value| Some(*value as i64)).collect::<Int64Array>())
             }
             DataType::Float64 => {
-                Arc::new(values.iter().map(|value| Some(double_of(*value))).collect::<Float64Array>())
+                Arc::new(values.iter().map(|value| Some(double_of(*value as i64))).collect::<Float64Array>())
             }
             _ => {
                 let decimals: Decimal128Array = values.iter().map(|value| Some(*value)).collect();
@@ -203,7 +214,7 @@ impl EdgesAccumulator {
     fn edge(&self, lower: i128, upper: i128, remainder: u64) -> Result<f64> {
         let scale = match self.value_type {
             DataType::Float64 => {
-                let (from, to) = (double_of(lower), double_of(upper));
+                let (from, to) = (double_of(lower as i64), double_of(upper as i64));
                 let part = remainder as f64 / self.bins as f64;
                 // infinite ones have no difference
                 return Ok(if lower == upper { from } else { from + (to - from) * part });
@@ -219,23 +230,63 @@ impl EdgesAccumulator {
             .ok_or_else(|| exec_datafusion_err!("{NAME}: a value is too large"))?;
         Ok(sum as f64 / (self.bins as f64 * 10_f64.powi(scale.into())))
     }
+
+    /// The range that a value lies in.
+    fn range(&self, value: i128) -> i64 {
+        match self.value_type {
+            DataType::Float64 => range_of(double_of(value as i64)),
+            _ => range_of(value as f64),
+        }
+    }
+
+    fn push(&mut self, value: i128) {
+        let is_wanted = match &self.ranges {
+            Some(found) => {
+                let range = self.range(value);
+                found.ranges.binary_search_by_key(&range, |(range, _)| *range).is_ok()
+            }
+            None => true,
+        };
+        if is_wanted {
+            self.ranked.push(value);
+        }
+    }
+
+    /// By kept value the places among all where it stands, and how many values there are in all.
+    fn places(&self) -> (Vec<Range<u64>>, u64) {
+        let mut places: Vec<Range<u64>> = Vec::with_capacity(self.ranked.values.len());
+        let mut end = 0;
+        let mut range_before = None;
+        for (value, count) in self.ranked.values.iter().zip(&self.ranked.counts) {
+            if let Some(found) = &self.ranges {
+                let range = Some(self.range(*value));
+                if range != range_before {
+                    let place = found.ranges.iter().find(|(found, _)| Some(*found) == range);
+                    end = place.map_or(end, |(_, before)| *before);
+                    range_before = range;
+                }
+            }
+            places.push(end..end + count);
+            end += count;
+        }
+        (places, self.ranges.as_ref().map_or(end, |found| found.values))
+    }
 }
 
 impl Accumulator for EdgesAccumulator {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let ranked = &mut self.ranked;
         match self.value_type {
             DataType::Int64 => {
                 let values = values[0].as_primitive::<Int64Type>();
-                values.iter().flatten().for_each(|value| ranked.push(value.into()));
+                values.iter().flatten().for_each(|value| self.push(value.into()));
             }
             DataType::Float64 => {
                 let values = values[0].as_primitive::<Float64Type>();
-                values.iter().flatten().for_each(|value| ranked.push(key_of(value)));
+                values.iter().flatten().for_each(|value| self.push(ordered_bits(value).into()));
             }
             _ => {
                 let values = values[0].as_primitive::<Decimal128Type>();
-                values.iter().flatten().for_each(|value| ranked.push(value));
+                values.iter().flatten().for_each(|value| self.push(value));
             }
         }
         Ok(())
@@ -255,20 +306,18 @@ impl Accumulator for EdgesAccumulator {
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
         self.ranked.compact();
-        let rows: u64 = self.ranked.counts.iter().sum();
+        let (places, values) = self.places();
+        let at = |place: u64| {
+            let index = places.partition_point(|kept| kept.end <= place);
+            let kept = places.get(index).filter(|kept| kept.contains(&place));
+            kept.map(|_| self.ranked.values[index])
+                .ok_or_else(|| exec_datafusion_err!("{NAME}: the ranges are those of other values"))
+        };
         let (mut lower, mut edges) = (Vec::new(), Vec::new());
-        if let Some(last) = rows.checked_sub(1) {
-            let steps = (0..=self.bins).map(|k| u128::from(k) * u128::from(last));
-            let bins = u128::from(self.bins);
-            let places: Vec<u64> = steps.clone().map(|step| (step / bins) as u64).collect();
-            lower = self.ranked.at(places.iter().copied());
-            let upper = self.ranked.at(places.iter().map(|place| (place + 1).min(last)));
-            edges = lower
-                .iter()
-                .zip(upper)
-                .zip(steps)
-                .map(|((lower, upper), step)| self.edge(*lower, upper, (step % bins) as u64))
-                .collect::<Result<Vec<f64>>>()?;
+        for place in quantile_places(values, self.bins) {
+            let value = at(place.lower)?;
+            lower.push(value);
+            edges.push(self.edge(value, at(place.upper)?, place.rest)?);
         }
         let list = |values: ArrayRef| one_list(values).to_array();
         let columns = vec![list(self.array(&lower))?, list(Arc::new(Float64Array::from(edges)))?];
@@ -288,29 +337,69 @@ impl Accumulator for EdgesAccumulator {
     }
 }
 
-/// A number whose order among others is that of the doubles; the two zeros are one.
-fn key_of(value: f64) -> i128 {
-    let bits = (value + 0.0).to_bits().cast_signed();
-    i128::from(bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed())
-}
-
-fn double_of(key: i128) -> f64 {
-    let bits = key as i64;
-    f64::from_bits((bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()).cast_unsigned())
-}
-
 #[cfg(test)]
 mod tests {
+    use datafusion::arrow::array::RecordBatch;
+    use datafusion::arrow::util::pretty::pretty_format_batches;
+    use datafusion::datasource::MemTable;
+    use datafusion::prelude::SessionContext;
+    use proptest::prelude::*;
+
+    use crate::config::{Arguments, Config};
+
     use super::*;
 
-    #[test]
-    fn doubles_keep_their_order_and_come_back() {
-        let doubles =
-            [f64::NEG_INFINITY, -1e300, -1.5, -f64::MIN_POSITIVE, 0.0, 5e-324, 0.1, 2.0, f64::INFINITY];
-        assert!(doubles.map(key_of).is_sorted_by(|a, b| a < b));
-        for double in doubles {
-            assert_eq!(double_of(key_of(double)).to_bits(), double.to_bits());
+    /// The only value of a query.
+    fn value(context: &SessionContext, sql: &str) -> Result<String> {
+        let rows = async { context.sql(sql).await?.collect().await };
+        let rows = tokio::runtime::Runtime::new()?.block_on(rows)?;
+        let table = pretty_format_batches(&rows)?.to_string();
+        Ok(table.lines().nth(3).unwrap_or_default().trim_matches(['|', ' ']).to_owned())
+    }
+
+    fn context(values: &[Option<i64>]) -> SessionContext {
+        let engine = Config::load(&Arguments::default()).unwrap().engine;
+        let context = crate::session::embedded(&engine).unwrap();
+        let parts: Vec<Vec<RecordBatch>> = values
+            .chunks(values.len().div_ceil(3).max(1))
+            .map(|part| {
+                let column = Arc::new(part.iter().copied().collect::<Int64Array>()) as ArrayRef;
+                vec![RecordBatch::try_from_iter_with_nullable([("value", column, true)]).unwrap()]
+            })
+            .collect();
+        context
+            .register_table("t", Arc::new(MemTable::try_new(parts[0][0].schema(), parts).unwrap()))
+            .unwrap();
+        context
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn quantiles_of_their_ranges_are_those_of_all_values(
+            values in prop::collection::vec(
+                prop::option::weighted(0.9, prop_oneof![-9i64..9, 1000i64..1008, -5_000_000i64..5_000_000]), 1..200),
+            bins in 1u64..8,
+        ) {
+            let context = context(&values);
+            for number in ["value", "value / 7.0", "CAST(value AS DECIMAL(38, 4)) / 3"] {
+                let ranges =
+                    value(&context, &format!("SELECT quantile_ranges(value_counts(value_range({number})), {bins}) FROM t")).unwrap();
+                let of_ranges = value(&context, &format!("SELECT quantile_edges({number}, {bins}, {ranges}) FROM t")).unwrap();
+                let of_all = value(&context, &format!("SELECT quantile_edges({number}, {bins}) FROM t")).unwrap();
+                prop_assert_eq!(of_ranges, of_all);
+            }
         }
-        assert_eq!(key_of(-0.0), key_of(0.0));
+    }
+
+    #[test]
+    fn ranges_of_other_values_are_refused() {
+        let context = context(&[Some(1), Some(2), Some(300)]);
+        for ranges in ["[9, 0, 0]", "[9]", "[]", "[3, 5, 1, 4, 2]", "[-1]", "[3, NULL]"] {
+            let error =
+                value(&context, &format!("SELECT quantile_edges(value, 2, {ranges}) FROM t")).unwrap_err();
+            assert!(error.to_string().contains("range"), "{ranges}: {error}");
+        }
     }
 }

@@ -10,11 +10,13 @@ mod measures;
 pub mod part_number;
 pub mod pseudonym;
 mod quantile_bin;
+pub mod quantile_ranges;
 mod rule_id;
 mod rule_lookup;
 mod scaling;
 mod shared;
 mod significance;
+pub mod value_range;
 
 /// All our scalar functions, to be registered wherever a plan is made or run.
 #[must_use]
@@ -30,9 +32,11 @@ pub fn all() -> Vec<ScalarUDF> {
         ScalarUDF::from(part_number::PartNumber::default()),
         ScalarUDF::from(pseudonym::Pseudonym::default()),
         ScalarUDF::from(quantile_bin::QuantileBin::default()),
+        ScalarUDF::from(quantile_ranges::QuantileRanges::default()),
         ScalarUDF::from(shared::Shared::default()),
         ScalarUDF::from(rule_id::RuleId::default()),
         ScalarUDF::from(significance::ChiSquaredP::default()),
+        ScalarUDF::from(value_range::ValueRange::default()),
     ];
     functions.extend(measures::functions());
     functions.extend(scaling::functions());

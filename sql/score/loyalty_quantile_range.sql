@@ -1,0 +1,7 @@
+-- In which ranges of values the quantiles of the loyalty score lie: what is not in them need not be brought together.
+--
+-- Grain:      one row
+-- Inputs:     weighted_customer
+-- Parameters: $group_count
+SELECT quantile_ranges(value_counts(value_range(loyalty_score)), CAST($group_count AS BIGINT)) AS loyalty
+FROM weighted_customer
