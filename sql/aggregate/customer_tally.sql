@@ -2,10 +2,13 @@
 --
 -- Grain:      a customer (null for lines without one) and a reason to leave lines out, which is null for those that are kept
 -- Inputs:     checked_line
--- Parameters: $some_left_out  whether any line may be left out: if none is, what decides it need not be read again
---             $window_start   the first moment whose orders and refunds count; null for all
---             $window_end     the first moment whose do not any more, likewise
---             $pseudonymise   whether ids are published as pseudonyms
+-- Parameters: $some_left_out    whether any line may be left out: if none is, what decides it need not be read again
+--             $drop_duplicates  whether a line stands for its copies: if not, lines are as many as were read
+--             $window_start     the first moment whose orders and refunds count; null for all
+--             $window_end       the first moment whose do not any more, likewise
+--             $has_window       whether there is one of the two
+--             $has_refunds      whether lines may be refunds (clean.returns = "net")
+--             $pseudonymise     whether ids are published as pseudonyms
 -- Formula:    a refund (clean.returns = "net") adds its amount and is no order.
 
 -- The lines of an order that stand near one another, as one row.
@@ -39,9 +42,9 @@ summarised AS (
     SELECT
         customer_id,
         reason,
-        sum(copies) AS lines_read,
+        sum(copies) AS copies,
         sum(lines) AS distinct_lines,
-        sum(lines) FILTER (WHERE counts AND NOT is_refund) AS lines,
+        sum(lines) FILTER (WHERE counts AND NOT is_refund) AS counted_lines,
         customer_orders(
             CASE WHEN NOT is_refund THEN order_id END,
             CASE WHEN NOT is_refund THEN order_ts END,
@@ -57,9 +60,12 @@ SELECT
         ELSE arrow_cast(customer_id, 'Utf8')
     END AS customer_id,
     reason AS left_out_as,
-    lines_read,
+    CASE WHEN CAST($drop_duplicates AS BOOLEAN) THEN copies ELSE distinct_lines END AS lines_read,
     distinct_lines,
-    lines,
+    CASE
+        WHEN CAST($has_window AS BOOLEAN) OR CAST($has_refunds AS BOOLEAN) THEN counted_lines
+        WHEN reason IS NULL AND customer_id IS NOT NULL THEN distinct_lines
+    END AS lines,
     summary['first_order_date'] AS first_order_date,
     summary['last_order_date'] AS last_order_date,
     summary['orders'] AS orders,

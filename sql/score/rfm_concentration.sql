@@ -1,7 +1,7 @@
 -- How revenue is spread over customers: deciles from the customers who spend most, Lorenz points, the Gini coefficient.
 --
 -- Grain:   a tenth of the customers, the first of the highest revenue; ties in any order, which changes no sum
--- Inputs:  scored_customer
+-- Inputs:  valued_customer
 -- Formula: the Lorenz curve from the top runs through (cumulative_customer_share, cumulative_revenue_share).
 --          gini, the same in every row: with x_1 to x_n ascending, the sum of (2 i - n - 1) x_i / (n sum x): 0 where all are equal,
 --          (n - 1) / n where one has all. From decimals to the last division. Shares and gini are null without revenue above 0.
@@ -9,7 +9,7 @@ WITH ranged AS (
     SELECT
         revenue,
         value_range(revenue) AS range_number
-    FROM scored_customer
+    FROM valued_customer
 ),
 
 -- How many customers have more than those of a range: ranges are then placed side by side.

@@ -3,14 +3,7 @@
 -- Grain:   a segment that has customers
 -- Inputs:  scored_customer
 -- Formula: shares are of all customers and of all revenue; a share of no revenue is null.
-WITH total AS (
-    SELECT
-        count(*) AS customers,
-        sum(revenue) AS revenue
-    FROM scored_customer
-),
-
-segment AS (
+WITH segment AS (
     SELECT
         segment,
         count(*) AS customers,
@@ -21,18 +14,26 @@ segment AS (
         median(CAST(monetary AS DOUBLE)) AS median_monetary
     FROM scored_customer
     GROUP BY segment
+),
+
+-- Beside each segment, what all have together.
+compared AS (
+    SELECT
+        *,
+        sum(customers) OVER () AS all_customers,
+        sum(revenue) OVER () AS all_revenue
+    FROM segment
 )
 
 SELECT
-    segment.segment,
-    segment.customers,
-    CAST(segment.customers AS DOUBLE) / CAST(total.customers AS DOUBLE) AS customer_share,
-    segment.orders,
-    segment.revenue,
-    CAST(segment.revenue AS DOUBLE) / nullif(CAST(total.revenue AS DOUBLE), 0) AS revenue_share,
-    segment.median_recency_days,
-    segment.median_frequency,
-    segment.median_monetary
-FROM segment
-CROSS JOIN total
-ORDER BY segment.revenue DESC, segment.segment
+    segment,
+    customers,
+    CAST(customers AS DOUBLE) / CAST(all_customers AS DOUBLE) AS customer_share,
+    orders,
+    revenue,
+    CAST(revenue AS DOUBLE) / nullif(CAST(all_revenue AS DOUBLE), 0) AS revenue_share,
+    median_recency_days,
+    median_frequency,
+    median_monetary
+FROM compared
+ORDER BY revenue DESC, segment

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, DynComparator, RecordBatch, UInt32Array, make_comparator,
 };
-use datafusion::arrow::buffer::BooleanBuffer;
-use datafusion::arrow::compute::kernels::cmp::distinct;
 use datafusion::arrow::compute::{SortOptions, take};
 use datafusion::arrow::datatypes::{Int64Type, SchemaRef, TimestampMicrosecondType};
 use datafusion::common::Result;
@@ -41,7 +39,7 @@ impl Aggregate {
     }
 }
 
-/// How many groups a run is compared with the latest of; a power of two, small enough for the fastest cache.
+/// How many groups a row is compared with the latest of; a power of two, small enough for the fastest cache.
 const SLOTS: usize = 1 << 12;
 
 /// In a slot without a group.
@@ -95,56 +93,24 @@ impl Near {
     }
 
     fn find_groups(&mut self, keys: &[ArrayRef], rows: usize) -> Result<()> {
+        // The first key tells most groups apart; one that was displaced from its slot begins anew, in a row of its own.
+        self.hashes.clear();
+        self.hashes.resize(rows, 0);
+        create_hashes(&keys[..1], &RandomState::default(), &mut self.hashes)?;
+        let equal = EqualRows::try_new(keys)?;
         self.slots.fill(EMPTY);
         self.group_of.clear();
         self.first_rows.clear();
-        if rows == 0 {
-            return Ok(());
-        }
-        let (starts, varying) = runs(keys, rows)?;
-        // The first key tells most groups apart; one that was displaced from its slot begins anew, in a row of its own.
-        let first_key = take(&keys[0], &starts, None)?;
-        self.hashes.clear();
-        self.hashes.resize(starts.len(), 0);
-        create_hashes([&first_key], &RandomState::default(), &mut self.hashes)?;
-        let equal = EqualRows::try_new(&varying)?;
-        let ends = starts.values().iter().skip(1).copied().chain([rows as u32]);
-        for ((start, end), hash) in starts.values().iter().zip(ends).zip(&self.hashes) {
+        for (row, hash) in self.hashes.iter().enumerate() {
             let slot = &mut self.slots[*hash as usize % SLOTS];
-            if *slot == EMPTY || !equal.are(self.first_rows[*slot as usize] as usize, *start as usize) {
+            if *slot == EMPTY || !equal.are(self.first_rows[*slot as usize] as usize, row) {
                 *slot = self.first_rows.len() as u32;
-                self.first_rows.push(*start);
+                self.first_rows.push(row as u32);
             }
-            self.group_of.extend(std::iter::repeat_n(*slot as usize, (end - start) as usize));
+            self.group_of.push(*slot as usize);
         }
         Ok(())
     }
-}
-
-/// Where rows begin whose keys are not those of the row before, and the keys that are not the same in all rows.
-fn runs(keys: &[ArrayRef], rows: usize) -> Result<(UInt32Array, Vec<&ArrayRef>)> {
-    let mut begins: Option<BooleanBuffer> = None;
-    let mut varying = Vec::new();
-    for key in keys {
-        let differs = differs_from_before(key)?;
-        if differs.count_set_bits() > 0 {
-            begins = Some(begins.map_or_else(|| differs.clone(), |begins| &begins | &differs));
-            varying.push(key);
-        }
-    }
-    let begins = begins.unwrap_or_else(|| BooleanBuffer::new_unset(rows - 1));
-    let starts = [0].into_iter().chain(begins.set_indices_u32().map(|row| row + 1));
-    Ok((starts.collect::<Vec<u32>>().into(), varying))
-}
-
-/// For each row but the first, whether its key is another than that of the row before; nulls are equal.
-fn differs_from_before(key: &ArrayRef) -> Result<BooleanBuffer> {
-    let others = key.len() - 1;
-    if key.data_type().is_nested() {
-        let compare = make_comparator(key, key, SortOptions::default())?;
-        return Ok(BooleanBuffer::collect_bool(others, |row| compare(row, row + 1).is_ne()));
-    }
-    Ok(distinct(&key.slice(0, others), &key.slice(1, others))?.into_parts().0)
 }
 
 /// Tells whether rows of a batch have equal keys; nulls are equal.
@@ -155,9 +121,9 @@ struct EqualRows<'a> {
 }
 
 impl<'a> EqualRows<'a> {
-    fn try_new(keys: &[&'a ArrayRef]) -> Result<Self> {
+    fn try_new(keys: &'a [ArrayRef]) -> Result<Self> {
         let mut equal = Self { numbers: Vec::new(), others: Vec::new() };
-        for key in keys {
+        for key in keys.iter().filter(|key| !is_constant(key)) {
             if let Some(numbers) = numbers(key) {
                 equal.numbers.push(numbers);
             } else {
@@ -171,6 +137,13 @@ impl<'a> EqualRows<'a> {
         self.numbers.iter().all(|numbers| numbers[a] == numbers[b])
             && self.others.iter().all(|compare| compare(a, b).is_eq())
     }
+}
+
+/// Whether it is plain that a key is the same in all rows: without a value, or as true.
+fn is_constant(key: &ArrayRef) -> bool {
+    let truths = key.as_boolean_opt().filter(|truths| truths.null_count() == 0);
+    key.logical_null_count() == key.len()
+        || truths.is_some_and(|truths| [0, key.len()].contains(&truths.true_count()))
 }
 
 fn numbers(key: &ArrayRef) -> Option<&[i64]> {

@@ -232,7 +232,7 @@ async fn keep(
             open
         } else {
             let path = folder.clone().join(format!("{}.parquet", uuid::Uuid::new_v4().simple()));
-            writer.insert(PartWriter::open(store, path, Arc::clone(&schema), Compressed::Fast)?)
+            writer.insert(PartWriter::open(store, path, Arc::clone(&schema), Compressed::Fast))
         };
         open.write(&batch).await?;
     }
@@ -265,7 +265,7 @@ async fn write_parts(
                 open
             } else {
                 let path = folder.clone().join(tables::part_name(usize::try_from(number).unwrap_or(0)));
-                let open = PartWriter::open(store, path, Arc::clone(&schema), Compressed::Well)?;
+                let open = PartWriter::open(store, path, Arc::clone(&schema), Compressed::Well);
                 writer.insert((number, open))
             };
             open.write(&table_rows.slice(range.start, range.len())).await?;

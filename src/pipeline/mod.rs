@@ -144,6 +144,8 @@ async fn clean(
     steps.register("order_line", order_line.into_view())?;
     steps.parameters.set("run_end", ScalarValue::TimestampMicrosecond(Some(end_of(run_date)?), None));
     steps.parameters.set("returns", config.clean.returns.as_str());
+    steps.parameters.set("has_refunds", config.clean.returns == "net");
+    steps.parameters.set("drop_duplicates", config.clean.drop_duplicates);
     steps.parameters.set("unpriced", config.clean.unpriced.as_str());
     steps.view("checked_line").await?;
     if customers_are_tallied(config) {

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::compute::BatchCoalescer;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::hash_utils::{RandomState, create_hashes};
 use datafusion::error::DataFusionError;
 use datafusion::object_store::ObjectStore;
 use datafusion::object_store::buffered::BufWriter;
@@ -18,6 +19,7 @@ use datafusion::parquet::basic::{Compression, ZstdLevel};
 use datafusion::parquet::errors::Result as ParquetResult;
 use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use datafusion::parquet::file::writer::SerializedFileWriter;
+use datafusion::parquet::schema::types::ColumnPath;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinHandle;
@@ -43,8 +45,9 @@ pub struct PartWriter {
     pub staged: Path,
     pub rows: u64,
     object: BufWriter,
-    file: SerializedFileWriter<Vec<u8>>,
-    encoders: ArrowRowGroupWriterFactory,
+    compressed: Compressed,
+    /// Opened once the first rows are known.
+    file: Option<File>,
     schema: SchemaRef,
     coalescer: BatchCoalescer,
     /// Of the row group that is filling.
@@ -54,6 +57,11 @@ pub struct PartWriter {
     encoding: Vec<JoinHandle<ParquetResult<Vec<ArrowColumnChunk>>>>,
     digest: Sha256,
     bytes: u64,
+}
+
+struct File {
+    writer: SerializedFileWriter<Vec<u8>>,
+    encoders: ArrowRowGroupWriterFactory,
 }
 
 /// What was written to a part.
@@ -74,30 +82,19 @@ impl fmt::Debug for PartWriter {
 }
 
 impl PartWriter {
+    #[must_use]
     pub fn open(
         store: &Arc<dyn ObjectStore>,
         staged: Path,
         schema: SchemaRef,
         compressed: Compressed,
-    ) -> Result<Self> {
-        let (compression, statistics) = match compressed {
-            Compressed::Well => (Compression::ZSTD(ZstdLevel::try_new(3)?), EnabledStatistics::Page),
-            Compressed::Fast => (Compression::LZ4_RAW, EnabledStatistics::Chunk),
-        };
-        let properties = WriterProperties::builder()
-            .set_compression(compression)
-            .set_max_row_group_row_count(Some(ROWS_PER_ROW_GROUP))
-            .set_statistics_enabled(statistics)
-            .set_created_by(concat!("regulars ", env!("CARGO_PKG_VERSION")).to_owned())
-            .build();
-        let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties))?;
-        let (file, encoders) = writer.into_serialized_writer()?;
-        Ok(Self {
+    ) -> Self {
+        Self {
             object: BufWriter::new(Arc::clone(store), staged.clone()),
             staged,
             rows: 0,
-            file,
-            encoders,
+            compressed,
+            file: None,
             coalescer: BatchCoalescer::new(Arc::clone(&schema), ROWS_PER_BATCH),
             schema,
             batches: Vec::new(),
@@ -105,7 +102,7 @@ impl PartWriter {
             encoding: Vec::new(),
             digest: Sha256::new(),
             bytes: 0,
-        })
+        }
     }
 
     pub async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
@@ -121,7 +118,7 @@ impl PartWriter {
             self.encode().await?;
         }
         self.end_row_group().await?;
-        self.file.finish()?;
+        self.file()?.writer.finish()?;
         self.send().await?;
         self.object.shutdown().await.map_err(DataFusionError::IoError)?;
         Ok(Written { rows: self.rows, bytes: self.bytes, sha256: hex::encode(self.digest.finalize()) })
@@ -141,9 +138,10 @@ impl PartWriter {
     /// Has the columns of the gathered rows encoded, while the next are gathered.
     async fn encode(&mut self) -> Result<()> {
         self.end_row_group().await?;
-        let batches: Arc<[RecordBatch]> = std::mem::take(&mut self.batches).into();
-        let mut writers = self.encoders.create_column_writers(self.row_groups)?.into_iter();
+        let row_group = self.row_groups;
+        let mut writers = self.file()?.encoders.create_column_writers(row_group)?.into_iter();
         self.row_groups += 1;
+        let batches: Arc<[RecordBatch]> = std::mem::take(&mut self.batches).into();
         for (column, field) in self.schema.fields().iter().enumerate() {
             let writers = writers.by_ref().take(leaves(field.data_type())).collect();
             let (batches, schema) = (Arc::clone(&batches), Arc::clone(&self.schema));
@@ -162,7 +160,7 @@ impl PartWriter {
             let failed = |error| Error::internal("a column could not be encoded").caused_by(error);
             columns.extend(column.await.map_err(failed)??);
         }
-        let mut row_group = self.file.next_row_group()?;
+        let mut row_group = self.file()?.writer.next_row_group()?;
         for column in columns {
             column.append_to_row_group(&mut row_group)?;
         }
@@ -170,13 +168,59 @@ impl PartWriter {
         self.send().await
     }
 
+    /// The file, for which the first rows tell how columns are encoded.
+    fn file(&mut self) -> Result<&mut File> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => File::open(&self.schema, self.compressed, self.batches.first())?,
+        };
+        Ok(self.file.insert(file))
+    }
+
     /// Hands what the file has written to the store.
     async fn send(&mut self) -> Result<()> {
-        let bytes = std::mem::take(self.file.inner_mut());
+        let bytes = std::mem::take(self.file()?.writer.inner_mut());
         self.digest.update(&bytes);
         self.bytes += bytes.len() as u64;
         Ok(self.object.put(bytes.into()).await?)
     }
+}
+
+impl File {
+    fn open(schema: &SchemaRef, compressed: Compressed, first_rows: Option<&RecordBatch>) -> Result<Self> {
+        let (compression, statistics) = match compressed {
+            Compressed::Well => (Compression::ZSTD(ZstdLevel::try_new(3)?), EnabledStatistics::Page),
+            Compressed::Fast => (Compression::LZ4_RAW, EnabledStatistics::Chunk),
+        };
+        let mut properties = WriterProperties::builder()
+            .set_compression(compression)
+            .set_max_row_group_row_count(Some(ROWS_PER_ROW_GROUP))
+            .set_statistics_enabled(statistics)
+            .set_created_by(concat!("regulars ", env!("CARGO_PKG_VERSION")).to_owned());
+        if let Some(rows) = first_rows {
+            for (field, column) in schema.fields().iter().zip(rows.columns()) {
+                if hardly_repeats(column)? {
+                    let path = ColumnPath::new(vec![field.name().clone()]);
+                    properties = properties.set_column_dictionary_enabled(path, false);
+                }
+            }
+        }
+        let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(schema), Some(properties.build()))?;
+        let (writer, encoders) = writer.into_serialized_writer()?;
+        Ok(Self { writer, encoders })
+    }
+}
+
+/// Whether a column has so many different values that a dictionary of them would be given up in the end.
+fn hardly_repeats(column: &ArrayRef) -> Result<bool> {
+    if column.data_type().is_nested() {
+        return Ok(false);
+    }
+    let mut hashes = vec![0; column.len()];
+    create_hashes([column], &RandomState::default(), &mut hashes)?;
+    hashes.sort_unstable();
+    hashes.dedup();
+    Ok(hashes.len() > column.len() / 8 * 7)
 }
 
 /// How many columns of Parquet a column of a type makes: one, but for structs.

@@ -48,7 +48,7 @@ impl Scratch {
     pub async fn write(&self, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<WrittenFile> {
         let path = self.folder.clone().join(format!("{}.parquet", uuid::Uuid::new_v4().simple()));
         let mut writer =
-            PartWriter::open(&self.place.store, path.clone(), Arc::clone(schema), Compressed::Fast)?;
+            PartWriter::open(&self.place.store, path.clone(), Arc::clone(schema), Compressed::Fast);
         for batch in batches {
             writer.write(batch).await?;
         }

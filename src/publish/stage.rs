@@ -62,7 +62,7 @@ impl Stage {
     }
 
     /// Begins one object.
-    fn open_part(&self, table: &Table, number: usize) -> Result<PartWriter> {
+    fn open_part(&self, table: &Table, number: usize) -> PartWriter {
         let staged = self.place.staged(&self.attempt, table.name, number);
         PartWriter::open(&self.place.store, staged, table.schema(), Compressed::Well)
     }
@@ -124,7 +124,7 @@ impl Stage {
         let all = take_record_batch(&all, &lexsort_to_indices(&[by(0), by(1)], None)?)?;
 
         // beside the run's own summary, whose name is taken
-        let mut writer = self.open_part(table, usize::try_from(generation).unwrap_or(usize::MAX))?;
+        let mut writer = self.open_part(table, usize::try_from(generation).unwrap_or(usize::MAX));
         writer.write(&all).await?;
         let (path, written) = ended(writer).await?;
         let part = self.part(table, 0, &path, &written);
@@ -154,7 +154,7 @@ impl Stage {
         let scratch = &cluster.scratch;
         let rows: u64 = spread.iter().flatten().map(|file| file.rows).sum();
         if rows <= self.rows_per_part as u64 {
-            let mut writer = self.open_part(table, 0)?;
+            let mut writer = self.open_part(table, 0);
             for files in spread.iter().filter(|files| !files.is_empty()) {
                 let mut lines = spread::merged(context, scratch, table, files).await?;
                 while let Some(batch) = lines.next().await {
@@ -176,7 +176,7 @@ impl Stage {
                 (path, Written { rows, bytes, sha256 })
             } else {
                 // no row lies in it
-                ended(self.open_part(table, number)?).await?
+                ended(self.open_part(table, number)).await?
             };
             parts.push(self.part(table, number, &path, &written));
         }
@@ -213,7 +213,7 @@ impl Stage {
         let parts = self.number_of_parts(rows);
         let mut writers = Vec::with_capacity(parts);
         for number in 0..parts {
-            writers.push(self.open_part(table, number + 1)?);
+            writers.push(self.open_part(table, number + 1));
         }
         self.place.register(context);
         let url = self.place.url_of(&self.place.relative(whole))?;
@@ -267,7 +267,7 @@ impl Sink for Stage {
         }
         let mut writer = match self.open.remove(table.name) {
             Some(writer) => writer,
-            None => self.open_part(table, 0)?,
+            None => self.open_part(table, 0),
         };
         let before = writer.rows;
         let mut stream = execute_stream(plan, context.task_ctx())?;
@@ -286,7 +286,7 @@ impl Sink for Stage {
         }
         let writer = match self.open.remove(table.name) {
             Some(writer) => writer,
-            None => self.open_part(table, 0)?,
+            None => self.open_part(table, 0),
         };
         let (staged, written) = ended(writer).await?;
         let rows = written.rows;

@@ -132,21 +132,6 @@ impl<T: ArrowPrimitiveType> Sums<T> {
         Ok(())
     }
 
-    /// Adds values of which those of a group often stand together.
-    fn add_all(&mut self, groups: &[usize], values: &[T::Native]) -> Result<()> {
-        let mut row = 0;
-        while row < groups.len() {
-            let (group, mut sum) = (groups[row], values[row]);
-            row += 1;
-            while row < groups.len() && groups[row] == group {
-                sum = sum.add_checked(values[row]).map_err(|_| self.too_much())?;
-                row += 1;
-            }
-            self.add(group, sum)?;
-        }
-        Ok(())
-    }
-
     fn too_much(&self) -> DataFusionError {
         exec_datafusion_err!(
             "values add up to more than {} holds",
@@ -167,7 +152,8 @@ impl<T: ArrowPrimitiveType + Debug> GroupsAccumulator for Sums<T> {
         self.found.resize(total_num_groups, false);
         let values = values[0].as_primitive::<T>();
         if opt_filter.is_none() && values.null_count() == 0 {
-            return self.add_all(group_indices, values.values());
+            let mut rows = group_indices.iter().zip(values.values());
+            return rows.try_for_each(|(group, value)| self.add(*group, *value));
         }
         for (row, group) in group_indices.iter().enumerate() {
             if passes(opt_filter, row) && values.is_valid(row) {
