@@ -46,6 +46,9 @@ pub async fn open(engine: &Engine, scratch: Option<Scratch>, measures: bool) -> 
 /// When the spill folder cannot be used.
 pub fn embedded(engine: &Engine) -> Result<SessionContext> {
     let mut config = config(engine);
+    // After so many rows of which few belong together, rows are exchanged as they are, which takes little here. Keys, of which none do,
+    // are counted often.
+    config.options_mut().execution.skip_partial_aggregation_probe_rows_threshold = 1 << 14;
     let runtime = runtime(engine, &mut config)?;
     Ok(knowing_our_functions(builder(config, runtime)))
 }
@@ -112,8 +115,6 @@ fn config(engine: &Engine) -> SessionConfig {
     // It moves a struct's field below a view and then finds two columns of one name.
     config.options_mut().optimizer.enable_leaf_expression_pushdown = false;
     config.options_mut().execution.spill_compression = SpillCompression::Lz4Frame;
-    // After so many rows of which few belong together, rows are exchanged as they are. Keys, of which none do, are counted often.
-    config.options_mut().execution.skip_partial_aggregation_probe_rows_threshold = 1 << 14;
     // What each sort sets aside to merge what it spilled; several sort side by side, which a small limit has to bear.
     let share = engine.memory_limit / (8 * config.target_partitions()).max(1);
     let set_aside = &mut config.options_mut().execution.sort_spill_reservation_bytes;

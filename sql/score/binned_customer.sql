@@ -1,7 +1,7 @@
 -- Each customer's recency, frequency and monetary value with their scores.
 --
 -- Grain:      a customer
--- Inputs:     valued_customer, customer_range
+-- Inputs:     placed_customer, customer_range
 -- Parameters: $recency_bins, $frequency_bins, $monetary_bins            scores go from 1 to these, the best highest
 --             $recency_binning, $frequency_binning, $monetary_binning   'quantile', 'ntile', 'percent_rank' or 'fixed'
 --             $recency_cuts, $frequency_cuts, $monetary_cuts            where fixed bins end, between two numbers that do not count
@@ -13,21 +13,13 @@
 --             holds its upper edge. The edge lies below x_{j+1} unless that equals x_j, so x is above it exactly when it is
 --             above x_j, or when p > j: exact, without an edge. (quantile_edges, quantile_bin.) Hence within a score, where
 --             nested, the bin is max(1, ceil(b p / (n - 1))).
-WITH recency_placed AS (
-    SELECT
-        *,
-        greatest(count(*) OVER () - 1, 1) AS last_place,
-        CAST(rank() OVER (ORDER BY recency_days) AS BIGINT) - 1 AS recency_place,
-        CAST(ntile(CAST($recency_bins AS BIGINT)) OVER (ORDER BY recency_days DESC, customer_id) AS BIGINT) AS recency_tile
-    FROM valued_customer
-),
-
-recency_scored AS (
+WITH recency_scored AS (
     SELECT
         *,
         CAST(
             CASE
-                WHEN $recency_binning = 'ntile' THEN recency_tile
+                WHEN $recency_binning = 'ntile'
+                    THEN tile(recency_place, all_customers, CAST($recency_bins AS BIGINT))
                 WHEN $recency_binning = 'fixed'
                     THEN
                         CAST($recency_bins AS BIGINT) + 1
@@ -35,29 +27,40 @@ recency_scored AS (
                 WHEN $recency_binning = 'percent_rank'
                     THEN
                         CAST($recency_bins AS BIGINT)
-                        - least(CAST($recency_bins AS BIGINT) - 1, CAST($recency_bins AS BIGINT) * recency_place / last_place)
+                        - least(
+                            CAST($recency_bins AS BIGINT) - 1,
+                            CAST($recency_bins AS BIGINT) * (all_customers - recency_worse - recency_equal) / greatest(all_customers - 1, 1)
+                        )
                 ELSE
                     CAST($recency_bins AS BIGINT) + 1
                     - quantile_bin(recency_days, (SELECT shared(recency['values']) FROM customer_range))
             END AS INT
         ) AS recency_score
-    FROM recency_placed
+    FROM placed_customer
 ),
 
 frequency_placed AS (
     SELECT
         *,
-        greatest(
-            count(*) OVER (PARTITION BY CASE WHEN CAST($nested AS BOOLEAN) THEN recency_score END) - 1, 1
-        ) AS frequency_last_place,
-        CAST(
-            rank() OVER (PARTITION BY CASE WHEN CAST($nested AS BOOLEAN) THEN recency_score END ORDER BY frequency) AS BIGINT
-        ) - 1 AS frequency_place,
-        CAST(
-            ntile(CAST($frequency_bins AS BIGINT)) OVER (
-                PARTITION BY CASE WHEN CAST($nested AS BOOLEAN) THEN recency_score END ORDER BY frequency, customer_id
-            ) AS BIGINT
-        ) AS frequency_tile
+        CASE
+            WHEN CAST($nested AS BOOLEAN) THEN greatest(count(*) OVER (PARTITION BY recency_score) - 1, 1)
+            ELSE greatest(all_customers - 1, 1)
+        END AS frequency_last_place,
+        CASE
+            WHEN CAST($nested AS BOOLEAN)
+                THEN CAST(rank() OVER (PARTITION BY recency_score ORDER BY frequency) AS BIGINT) - 1
+            ELSE frequency_worse
+        END AS lower_frequencies,
+        CASE
+            WHEN CAST($nested AS BOOLEAN)
+                THEN
+                    CAST(
+                        ntile(CAST($frequency_bins AS BIGINT)) OVER (
+                            PARTITION BY recency_score ORDER BY frequency, customer_id
+                        ) AS BIGINT
+                    )
+            ELSE tile(frequency_place, all_customers, CAST($frequency_bins AS BIGINT))
+        END AS frequency_tile
     FROM recency_scored
 ),
 
@@ -73,13 +76,13 @@ frequency_scored AS (
                     THEN
                         least(
                             CAST($frequency_bins AS BIGINT),
-                            CAST($frequency_bins AS BIGINT) * frequency_place / frequency_last_place + 1
+                            CAST($frequency_bins AS BIGINT) * lower_frequencies / frequency_last_place + 1
                         )
                 WHEN CAST($nested AS BOOLEAN)
                     THEN
                         greatest(
                             1,
-                            (CAST($frequency_bins AS BIGINT) * frequency_place + frequency_last_place - 1)
+                            (CAST($frequency_bins AS BIGINT) * lower_frequencies + frequency_last_place - 1)
                             / frequency_last_place
                         )
                 ELSE quantile_bin(frequency, (SELECT shared(frequency['values']) FROM customer_range))
@@ -91,29 +94,25 @@ frequency_scored AS (
 monetary_placed AS (
     SELECT
         *,
-        greatest(
-            count(*) OVER (
-                PARTITION BY
-                    CASE WHEN CAST($nested AS BOOLEAN) THEN recency_score END,
-                    CASE WHEN CAST($nested AS BOOLEAN) THEN frequency_score END
-            ) - 1, 1
-        ) AS monetary_last_place,
-        CAST(
-            rank() OVER (
-                PARTITION BY
-                    CASE WHEN CAST($nested AS BOOLEAN) THEN recency_score END,
-                    CASE WHEN CAST($nested AS BOOLEAN) THEN frequency_score END
-                ORDER BY monetary
-            ) AS BIGINT
-        ) - 1 AS monetary_place,
-        CAST(
-            ntile(CAST($monetary_bins AS BIGINT)) OVER (
-                PARTITION BY
-                    CASE WHEN CAST($nested AS BOOLEAN) THEN recency_score END,
-                    CASE WHEN CAST($nested AS BOOLEAN) THEN frequency_score END
-                ORDER BY monetary, customer_id
-            ) AS BIGINT
-        ) AS monetary_tile
+        CASE
+            WHEN CAST($nested AS BOOLEAN) THEN greatest(count(*) OVER (PARTITION BY recency_score, frequency_score) - 1, 1)
+            ELSE greatest(all_customers - 1, 1)
+        END AS monetary_last_place,
+        CASE
+            WHEN CAST($nested AS BOOLEAN)
+                THEN CAST(rank() OVER (PARTITION BY recency_score, frequency_score ORDER BY monetary) AS BIGINT) - 1
+            ELSE monetary_worse
+        END AS lower_amounts,
+        CASE
+            WHEN CAST($nested AS BOOLEAN)
+                THEN
+                    CAST(
+                        ntile(CAST($monetary_bins AS BIGINT)) OVER (
+                            PARTITION BY recency_score, frequency_score ORDER BY monetary, customer_id
+                        ) AS BIGINT
+                    )
+            ELSE tile(monetary_place, all_customers, CAST($monetary_bins AS BIGINT))
+        END AS monetary_tile
     FROM frequency_scored
 ),
 
@@ -128,13 +127,13 @@ monetary_scored AS (
                     THEN
                         least(
                             CAST($monetary_bins AS BIGINT),
-                            CAST($monetary_bins AS BIGINT) * monetary_place / monetary_last_place + 1
+                            CAST($monetary_bins AS BIGINT) * lower_amounts / monetary_last_place + 1
                         )
                 WHEN CAST($nested AS BOOLEAN)
                     THEN
                         greatest(
                             1,
-                            (CAST($monetary_bins AS BIGINT) * monetary_place + monetary_last_place - 1)
+                            (CAST($monetary_bins AS BIGINT) * lower_amounts + monetary_last_place - 1)
                             / monetary_last_place
                         )
                 ELSE quantile_bin(monetary, (SELECT shared(monetary['values']) FROM customer_range))
@@ -157,5 +156,12 @@ SELECT
     average_order_value,
     recency_score,
     frequency_score,
-    monetary_score
+    monetary_score,
+    all_customers,
+    recency_worse,
+    recency_equal,
+    frequency_worse,
+    frequency_equal,
+    monetary_worse,
+    monetary_equal
 FROM monetary_scored

@@ -7,6 +7,7 @@
 --             $recency_scaling, $frequency_scaling, $monetary_scaling  only for 'z_score' a deviation is needed
 -- Formula:    deviation = sqrt(n sum(x^2) - sum(x)^2) / n, exact below the root
 SELECT
+    count(*) AS customers,
     quantile_edges(recency_days, CAST($recency_bins AS BIGINT), CAST($recency_ranges AS BIGINT[])) AS recency,
     quantile_edges(frequency, CAST($frequency_bins AS BIGINT), CAST($frequency_ranges AS BIGINT[])) AS frequency,
     quantile_edges(monetary, CAST($monetary_bins AS BIGINT), CAST($monetary_ranges AS BIGINT[])) AS monetary,

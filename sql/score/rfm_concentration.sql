@@ -25,9 +25,7 @@ placed AS (
     SELECT
         within_range.revenue,
         range_place.customers_before + within_range.place AS place,
-        -- that many deciles have one customer more than the others, which have so many
-        range_place.all_customers % 10 AS larger_deciles,
-        range_place.all_customers / 10 AS decile_size
+        range_place.all_customers
     FROM range_place
     INNER JOIN (
         SELECT
@@ -38,27 +36,13 @@ placed AS (
     ) AS within_range ON range_place.range_number = within_range.range_number
 ),
 
--- as ntile(10) has it
-tiled AS (
-    SELECT
-        revenue,
-        CAST(place AS DECIMAL(18, 0)) AS place,
-        CAST(
-            CASE
-                WHEN place <= larger_deciles * (decile_size + 1) THEN (place - 1) / (decile_size + 1) + 1
-                ELSE larger_deciles + (place - larger_deciles * (decile_size + 1) - 1) / greatest(decile_size, 1) + 1
-            END AS INT
-        ) AS decile
-    FROM placed
-),
-
 decile AS (
     SELECT
-        decile,
+        CAST(tile(place - 1, all_customers, 10) AS INT) AS decile,
         count(*) AS customers,
         sum(revenue) AS revenue,
-        sum(CAST(revenue * place AS DECIMAL(38, 4))) AS weighted
-    FROM tiled
+        sum(CAST(revenue * CAST(place AS DECIMAL(18, 0)) AS DECIMAL(38, 4))) AS weighted
+    FROM placed
     GROUP BY decile
 ),
 

@@ -8,24 +8,15 @@
 --             min_max: (x - min) / (max - min).  log: ln(1 + x - min) / ln(1 + max - min).
 --             z_score: the normal distribution up to z = (x - mean) / deviation (of all customers, not a sample of them).
 --             rank: the share of the other customers who are worse, those who are equal counted by half.
-WITH placed AS (
+WITH scaled AS (
     SELECT
-        *,
-        count(*) OVER () - 1 AS others,
-        -- how many are worse, less how many are better
-        CAST(rank() OVER (ORDER BY recency_days DESC) AS BIGINT) - CAST(rank() OVER (ORDER BY recency_days) AS BIGINT) AS recency_balance,
-        CAST(rank() OVER (ORDER BY frequency) AS BIGINT) - CAST(rank() OVER (ORDER BY frequency DESC) AS BIGINT) AS frequency_balance,
-        CAST(rank() OVER (ORDER BY monetary) AS BIGINT) - CAST(rank() OVER (ORDER BY monetary DESC) AS BIGINT) AS monetary_balance
-    FROM binned_customer
-),
-
-scaled AS (
-    SELECT
-        customer.* EXCEPT (others, recency_balance, frequency_balance, monetary_balance),
+        customer.* EXCEPT (
+            all_customers, recency_worse, recency_equal, frequency_worse, frequency_equal, monetary_worse, monetary_equal
+        ),
         coalesce(
             CASE
                 WHEN $recency_scaling = 'rank'
-                    THEN CAST(customer.others + customer.recency_balance AS DOUBLE) / nullif(2.0 * customer.others, 0)
+                    THEN CAST(2 * customer.recency_worse + customer.recency_equal - 1 AS DOUBLE) / nullif(2.0 * (customer.all_customers - 1), 0)
                 WHEN $recency_scaling = 'log'
                     THEN 1.0 - log_scaled(customer.recency_days, reach.least_recency, reach.most_recency)
                 WHEN $recency_scaling = 'z_score'
@@ -37,7 +28,7 @@ scaled AS (
         coalesce(
             CASE
                 WHEN $frequency_scaling = 'rank'
-                    THEN CAST(customer.others + customer.frequency_balance AS DOUBLE) / nullif(2.0 * customer.others, 0)
+                    THEN CAST(2 * customer.frequency_worse + customer.frequency_equal - 1 AS DOUBLE) / nullif(2.0 * (customer.all_customers - 1), 0)
                 WHEN $frequency_scaling = 'log'
                     THEN log_scaled(customer.frequency, reach.least_frequency, reach.most_frequency)
                 WHEN $frequency_scaling = 'z_score'
@@ -49,7 +40,7 @@ scaled AS (
         coalesce(
             CASE
                 WHEN $monetary_scaling = 'rank'
-                    THEN CAST(customer.others + customer.monetary_balance AS DOUBLE) / nullif(2.0 * customer.others, 0)
+                    THEN CAST(2 * customer.monetary_worse + customer.monetary_equal - 1 AS DOUBLE) / nullif(2.0 * (customer.all_customers - 1), 0)
                 WHEN $monetary_scaling = 'log'
                     THEN log_scaled(customer.monetary, reach.least_monetary, reach.most_monetary)
                 WHEN $monetary_scaling = 'z_score'
@@ -59,7 +50,7 @@ scaled AS (
             END, 0.5
         ) AS monetary_scaled
     FROM customer_range AS reach
-    CROSS JOIN placed AS customer
+    CROSS JOIN binned_customer AS customer
 )
 
 SELECT

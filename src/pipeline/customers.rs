@@ -103,6 +103,9 @@ fn set_scoring(steps: &mut Steps<'_>, rfm: &Rfm) -> Result<()> {
         parameters.set(&format!("{name}_cuts"), cut_points(&dimension.cuts)?);
         parameters.set(&format!("{name}_ends"), ends);
         parameters.set(&format!("{name}_scaling"), dimension.scaling.as_str());
+        let is_binned_by_place = matches!(dimension.binning, Binning::Ntile | Binning::PercentRank);
+        let is_placed = is_binned_by_place && !is_nested || dimension.scaling == "rank";
+        parameters.set(&format!("{name}_placed"), is_placed);
     }
     parameters.set("nested", rfm.nested);
     parameters.set("recency_weight", rfm.recency_weight);
@@ -149,6 +152,7 @@ async fn score_as_of(steps: &mut Steps<'_>, rfm: &Rfm, run_date: NaiveDate, day:
     )
     .await?;
     steps.rows("customer_range").await.map_err(too_large)?;
+    steps.view("placed_customer").await?;
     steps.view("binned_customer").await?;
     steps.shared_view("weighted_customer").await?;
     find_quantile_ranges(steps, "loyalty_range", "loyalty_quantile_range", &["loyalty"]).await?;

@@ -16,6 +16,7 @@ mod rule_lookup;
 mod scaling;
 mod shared;
 mod significance;
+mod tile;
 pub mod value_range;
 
 /// All our scalar functions, to be registered wherever a plan is made or run.
@@ -36,6 +37,7 @@ pub fn all() -> Vec<ScalarUDF> {
         ScalarUDF::from(shared::Shared::default()),
         ScalarUDF::from(rule_id::RuleId::default()),
         ScalarUDF::from(significance::ChiSquaredP::default()),
+        ScalarUDF::from(tile::Tile::default()),
         ScalarUDF::from(value_range::ValueRange::default()),
     ];
     functions.extend(measures::functions());
