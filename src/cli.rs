@@ -139,6 +139,11 @@ impl Command {
     pub fn serves(&self) -> bool {
         matches!(self, Self::Scheduler(_) | Self::Executor(_))
     }
+
+    #[must_use]
+    pub fn is_executor(&self) -> bool {
+        matches!(self, Self::Executor(_))
+    }
 }
 
 const SCHEDULER_EXAMPLES: &str = "\

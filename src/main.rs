@@ -18,6 +18,10 @@ const STACK: usize = 64 << 20;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     logs::quiet_panics();
+    #[cfg(unix)]
+    if cli.command.is_executor() {
+        enlarge_stacks();
+    }
     let code = logs::start(&cli.log_level, cli.log_format).and_then(|()| {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK).build();
@@ -38,6 +42,27 @@ fn main() -> ExitCode {
         eprintln!("error: {error}");
         error.kind().exit_code()
     }))
+}
+
+/// Begins the process anew, once, with stacks that are large on all threads: those of Ballista take their size from the environment alone.
+#[cfg(unix)]
+fn enlarge_stacks() {
+    use std::os::unix::process::CommandExt;
+
+    const SIZE: &str = "RUST_MIN_STACK";
+    if std::env::var_os(SIZE).is_some() {
+        return;
+    }
+    let mut arguments = std::env::args_os();
+    let name = arguments.next();
+    if let (Some(name), Ok(program)) = (name, std::env::current_exe()) {
+        let error = std::process::Command::new(program)
+            .arg0(name)
+            .args(arguments)
+            .env(SIZE, STACK.to_string())
+            .exec();
+        eprintln!("warning: deep expressions may end this executor, whose stacks stay small: {error}");
+    }
 }
 
 /// How long a stopped command may take to notice.

@@ -23,6 +23,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::MESSAGE_LIMIT;
 use super::jobs::TO_BE_RUN_ANEW;
+use super::presence::{EXECUTOR_LOST, Presence};
 use super::tls::Tls;
 use crate::config::SchedulerAddress;
 use crate::error::{Error, ErrorKind, Result};
@@ -40,7 +41,6 @@ const MOST_RUNS: usize = 4;
 /// How often to look whether the executors of a job are still there.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
-const EXECUTOR_LOST: &str = "an executor was lost";
 const ROWS_LOST: &str = "rows cannot be fetched from an executor; the same command may work later";
 
 /// Whether a failure is that of executors that were lost, which others may make up for.
@@ -81,8 +81,7 @@ pub struct Client {
     tls: Option<Tls>,
     session_id: String,
     running: Mutex<BTreeSet<String>>,
-    /// Those that were there when last looked at, by their ids.
-    executors: Mutex<BTreeSet<String>>,
+    executors: Mutex<Presence>,
 }
 
 /// An executor as the REST API tells it.
@@ -259,17 +258,11 @@ impl Client {
         }
     }
 
-    /// Errs when an executor that was there is gone: what it had written is lost, and a job that is begun anew without it is sure to be right.
+    /// Errs when executors of a job are gone; see [`Presence::look`].
     async fn look_for_executors(&self) -> Result<()> {
-        let now: BTreeSet<String> = self.executors().await?.into_iter().map(|executor| executor.id).collect();
-        let before = {
-            let mut executors = self.executors.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *executors, now.clone())
-        };
-        match before.difference(&now).next() {
-            None => Ok(()),
-            Some(lost) => Err(Error::new(ErrorKind::External, EXECUTOR_LOST).with("executor", lost)),
-        }
+        let now = self.executors().await?.into_iter().map(|executor| executor.id).collect();
+        let mut presence = self.executors.lock().unwrap_or_else(PoisonError::into_inner);
+        presence.look(now, Instant::now()).map_err(|error| error.with("scheduler", &self.address))
     }
 
     /// The executors that the scheduler knows, as its REST API tells them.
@@ -285,8 +278,8 @@ impl Client {
     /// When the scheduler does not tell, or has no executors.
     pub async fn cores(&self) -> Result<usize> {
         let executors = self.executors().await?;
-        *self.executors.lock().unwrap_or_else(PoisonError::into_inner) =
-            executors.iter().map(|executor| executor.id.clone()).collect();
+        let ids = executors.iter().map(|executor| executor.id.clone()).collect();
+        self.executors.lock().unwrap_or_else(PoisonError::into_inner).begin(ids);
         match executors.iter().map(|executor| executor.specification.vcores).sum() {
             0 => {
                 let message = "the cluster has no executors; start some with regulars executor";

@@ -26,6 +26,7 @@ mod failure;
 mod jobs;
 mod measures;
 mod plan;
+mod presence;
 mod rules;
 mod serve;
 mod slots;
