@@ -45,7 +45,7 @@ sql_files! {
         "closed_itemset", "maximal_itemset", "frequent_itemsets",
     ],
     "score": [
-        "valued_customer", "negative_customer", "customer_quantile_range", "customer_range", "placed_customer", "binned_customer", "weighted_customer", "loyalty_quantile_range", "loyalty_range", "scored_customer", "customer_before", "segment_migration", "customer_rfm", "rfm_segments", "rfm_thresholds", "rfm_concentration",
+        "valued_customer", "negative_customer", "customer_quantile_range", "customer_range", "placed_customer", "binned_customer", "weighted_customer", "loyalty_quantile_range", "loyalty_range", "scored_customer", "customer_before", "segment_migration", "customer_rfm", "segment_quantile_range", "rfm_segments", "rfm_thresholds", "rfm_concentration",
         "itemset_index", "rule_split", "rule_extension", "confident_rule", "rule_space", "measured_rule", "tested_count", "adjusted_rule",
         "rule_count", "association_rules", "rule_items", "run_summary",
     ],

@@ -1,19 +1,20 @@
 -- What each segment is worth.
 --
 -- Grain:   a segment that has customers
--- Inputs:  scored_customer
--- Formula: shares are of all customers and of all revenue; a share of no revenue is null.
+-- Inputs:  scored_customer, segment_quantile_range
+-- Formula: shares are of all customers and of all revenue; a share of no revenue is null. Medians are the inner edge of two bins.
 WITH segment AS (
     SELECT
-        segment,
+        customer.segment,
         count(*) AS customers,
-        sum(orders) AS orders,
-        sum(revenue) AS revenue,
-        median(CAST(recency_days AS DOUBLE)) AS median_recency_days,
-        median(CAST(frequency AS DOUBLE)) AS median_frequency,
-        median(CAST(monetary AS DOUBLE)) AS median_monetary
-    FROM scored_customer
-    GROUP BY segment
+        sum(customer.orders) AS orders,
+        sum(customer.revenue) AS revenue,
+        quantile_edges(customer.recency_days, 2)['edges'][2] AS median_recency_days,
+        quantile_edges(customer.frequency, 2)['edges'][2] AS median_frequency,
+        quantile_edges(customer.monetary, 2, segment_quantile_range.monetary)['edges'][2] AS median_monetary
+    FROM scored_customer AS customer
+    LEFT JOIN segment_quantile_range ON customer.segment = segment_quantile_range.segment
+    GROUP BY customer.segment
 ),
 
 -- Beside each segment, what all have together.

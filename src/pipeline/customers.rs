@@ -46,7 +46,9 @@ pub(super) async fn score_customers(
     if rfm.negative == "error" {
         refuse_money_below_zero(steps).await?;
     }
-    for table in ["customer_rfm", "rfm_segments", "rfm_thresholds", "rfm_concentration"] {
+    steps.table("customer_rfm").await?;
+    find_ranges_of_segments(steps).await?;
+    for table in ["rfm_segments", "rfm_thresholds", "rfm_concentration"] {
         steps.table(table).await?;
     }
     if rfm.compare_to.is_some() {
@@ -180,6 +182,16 @@ async fn find_quantile_ranges(
         steps.parameters.set(&format!("{value}_ranges"), ScalarValue::try_from_array(column, 0)?);
     }
     Ok(())
+}
+
+/// The same for the medians of segments.
+async fn find_ranges_of_segments(steps: &mut Steps<'_>) -> Result<()> {
+    steps.parameters.set("segments_ranged", true);
+    if steps.runs_elsewhere("segment_quantile_range").await? && !steps.explains_only() {
+        return steps.rows("segment_quantile_range").await.map(drop);
+    }
+    steps.parameters.set("segments_ranged", false);
+    steps.view("segment_quantile_range").await
 }
 
 /// Money so large that its quantiles are out of reach.

@@ -9,14 +9,12 @@ use datafusion::arrow::array::{
 use datafusion::arrow::datatypes::{
     DataType, Decimal128Type, Field, FieldRef, Fields, Float64Type, Int64Type,
 };
-use datafusion::common::{Result, ScalarValue, exec_datafusion_err, plan_datafusion_err, plan_err};
+use datafusion::common::{Result, ScalarValue, exec_datafusion_err, exec_err, plan_datafusion_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDFImpl, DocSection, Documentation, Signature, Volatility,
 };
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::Literal;
 
 use super::{list_range, literal_count, one_list};
 use crate::udf::quantile_ranges::{FoundRanges, quantile_places};
@@ -43,7 +41,7 @@ static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
     )
     .with_argument("value", "A whole number, a decimal or a double.")
     .with_argument("bins", "A literal: how many bins.")
-    .with_argument("ranges", "A literal: what quantile_ranges says of the same values; null, as without it, to keep all values.")
+    .with_argument("ranges", "What quantile_ranges says of the same values, the same list for all of a group; null, as without it, to keep all values.")
     .with_sql_example("SELECT quantile_edges(amount, 4)['edges'] FROM line")
     .build()
 });
@@ -93,7 +91,7 @@ impl AggregateUDFImpl for QuantileEdges {
             let list = DataType::List(Arc::new(Field::new_list_field(of, true)));
             Arc::new(Field::new(format_state_name(args.name, name), list, true))
         };
-        Ok(vec![list("values", KEY), list("counts", DataType::Int64)])
+        Ok(vec![list("values", KEY), list("counts", DataType::Int64), list("ranges", DataType::Int64)])
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
@@ -101,11 +99,10 @@ impl AggregateUDFImpl for QuantileEdges {
         let bins =
             bins.ok_or_else(|| plan_datafusion_err!("{NAME}: bins must be a literal of at least 1"))?;
         let value_type = args.exprs[0].data_type(args.schema)?;
-        let ranges = args.exprs.get(2).map(literal_ranges).transpose()?.flatten();
         Ok(Box::new(EdgesAccumulator {
             bins: bins.unsigned_abs(),
             value_type,
-            ranges,
+            ranges: Ranges::Unknown,
             ranked: Ranked::default(),
         }))
     }
@@ -115,13 +112,29 @@ impl AggregateUDFImpl for QuantileEdges {
     }
 }
 
-fn literal_ranges(expression: &Arc<dyn PhysicalExpr>) -> Result<Option<FoundRanges>> {
-    match expression.downcast_ref::<Literal>().map(Literal::value) {
-        Some(ScalarValue::List(list)) if list.is_null(0) => Ok(None),
-        Some(ScalarValue::List(list)) => {
-            FoundRanges::from_list(list.value(0).as_primitive::<Int64Type>()).map(Some)
+/// Where quantiles lie: known from the first row on.
+#[derive(Debug, PartialEq)]
+enum Ranges {
+    Unknown,
+    /// Anywhere: all values are kept.
+    All,
+    Found(FoundRanges),
+}
+
+impl Ranges {
+    /// What a list of ranges says, or that there is none.
+    fn of(list: Option<ArrayRef>) -> Result<Self> {
+        list.map_or(Ok(Self::All), |list| FoundRanges::from_list(list.as_primitive()).map(Self::Found))
+    }
+
+    /// Notes what is said of the ranges.
+    fn note(&mut self, said: Self) -> Result<()> {
+        if *self == Self::Unknown {
+            *self = said;
+        } else if *self != said {
+            return exec_err!("{NAME} takes one list of ranges for all values");
         }
-        _ => plan_err!("{NAME}: ranges must be a literal"),
+        Ok(())
     }
 }
 
@@ -188,8 +201,7 @@ impl Ranked {
 struct EdgesAccumulator {
     bins: u64,
     value_type: DataType,
-    /// Where the quantiles lie; without it, all values are kept.
-    ranges: Option<FoundRanges>,
+    ranges: Ranges,
     ranked: Ranked,
 }
 
@@ -241,11 +253,11 @@ impl EdgesAccumulator {
 
     fn push(&mut self, value: i128) {
         let is_wanted = match &self.ranges {
-            Some(found) => {
+            Ranges::Found(found) => {
                 let range = self.range(value);
                 found.ranges.binary_search_by_key(&range, |(range, _)| *range).is_ok()
             }
-            None => true,
+            Ranges::Unknown | Ranges::All => true,
         };
         if is_wanted {
             self.ranked.push(value);
@@ -258,7 +270,7 @@ impl EdgesAccumulator {
         let mut end = 0;
         let mut range_before = None;
         for (value, count) in self.ranked.values.iter().zip(&self.ranked.counts) {
-            if let Some(found) = &self.ranges {
+            if let Ranges::Found(found) = &self.ranges {
                 let range = Some(self.range(*value));
                 if range != range_before {
                     let place = found.ranges.iter().find(|(found, _)| Some(*found) == range);
@@ -269,12 +281,18 @@ impl EdgesAccumulator {
             places.push(end..end + count);
             end += count;
         }
-        (places, self.ranges.as_ref().map_or(end, |found| found.values))
+        let values = if let Ranges::Found(found) = &self.ranges { found.values } else { end };
+        (places, values)
     }
 }
 
 impl Accumulator for EdgesAccumulator {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        if !values[0].is_empty() {
+            let lists = values.get(2).map(AsArray::as_list::<i32>);
+            let list = lists.filter(|lists| lists.is_valid(0)).map(|lists| lists.value(0));
+            self.ranges.note(Ranges::of(list)?)?;
+        }
         match self.value_type {
             DataType::Int64 => {
                 let values = values[0].as_primitive::<Int64Type>();
@@ -294,11 +312,16 @@ impl Accumulator for EdgesAccumulator {
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
         self.ranked.compact();
-        let (values, counts) = (states[0].as_list::<i32>(), states[1].as_list::<i32>());
+        let [values, counts, ranges] = [0, 1, 2].map(|column| states[column].as_list::<i32>());
         for row in (0..values.len()).filter(|row| values.is_valid(*row)) {
             let range = list_range(values, row);
             let values = &values.values().as_primitive::<Decimal128Type>().values()[range];
             let counts = &counts.values().as_primitive::<Int64Type>().values()[list_range(counts, row)];
+            let said = ranges.is_valid(row).then(|| ranges.value(row));
+            // without rows nothing was said
+            if said.is_some() || !values.is_empty() {
+                self.ranges.note(Ranges::of(said)?)?;
+            }
             self.ranked.merge(values.iter().copied().zip(counts.iter().map(|count| count.unsigned_abs())));
         }
         Ok(())
@@ -329,7 +352,11 @@ impl Accumulator for EdgesAccumulator {
         self.ranked.compact();
         let values = Decimal128Array::from(self.ranked.values.clone()).with_data_type(KEY);
         let counts: Int64Array = self.ranked.counts.iter().map(|count| Some(count.cast_signed())).collect();
-        Ok(vec![one_list(Arc::new(values)), one_list(Arc::new(counts))])
+        let ranges = match &self.ranges {
+            Ranges::Found(found) => one_list(Arc::new(found.numbers().collect::<Int64Array>())),
+            Ranges::Unknown | Ranges::All => ScalarValue::new_null_list(DataType::Int64, true, 1),
+        };
+        Ok(vec![one_list(Arc::new(values)), one_list(Arc::new(counts)), ranges])
     }
 
     fn size(&self) -> usize {
@@ -389,6 +416,13 @@ mod tests {
                 let of_ranges = value(&context, &format!("SELECT quantile_edges({number}, {bins}, {ranges}) FROM t")).unwrap();
                 let of_all = value(&context, &format!("SELECT quantile_edges({number}, {bins}) FROM t")).unwrap();
                 prop_assert_eq!(of_ranges, of_all);
+                let by_group = |ranges: &str| value(&context, &format!(
+                    "WITH n AS (SELECT value % 3 AS g, {number} AS number FROM t), \
+                     found AS (SELECT g, quantile_ranges(value_counts(value_range(number)), {bins}) AS ranges FROM n GROUP BY g), \
+                     edges AS (SELECT n.g, quantile_edges(number, {bins}, {ranges}) AS edges FROM n LEFT JOIN found ON n.g = found.g GROUP BY n.g) \
+                     SELECT array_agg(edges ORDER BY g) FROM edges"
+                )).unwrap();
+                prop_assert_eq!(by_group("found.ranges"), by_group("CAST(NULL AS BIGINT[])"));
             }
         }
     }

@@ -139,7 +139,8 @@ impl FoundRanges {
         Ok(Self { values: values.unsigned_abs(), ranges })
     }
 
-    fn numbers(&self) -> impl Iterator<Item = i64> + '_ {
+    /// The list that says the same.
+    pub fn numbers(&self) -> impl Iterator<Item = i64> + '_ {
         let ranges = self.ranges.iter().flat_map(|(range, before)| [*range, before.cast_signed()]);
         [self.values.cast_signed()].into_iter().chain(ranges)
     }
