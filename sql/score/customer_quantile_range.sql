@@ -2,7 +2,7 @@
 --
 -- Grain:      one row
 -- Inputs:     valued_customer
--- Parameters: $recency_bins, $frequency_bins, $monetary_bins
+-- Parameters: $recency_bins, $frequency_bins, $monetary_bins   how many bins end at quantiles
 SELECT
     quantile_ranges(value_counts(value_range(recency_days)), CAST($recency_bins AS BIGINT)) AS recency,
     quantile_ranges(value_counts(value_range(frequency)), CAST($frequency_bins AS BIGINT)) AS frequency,

@@ -8,9 +8,9 @@
 -- Formula:    deviation = sqrt(n sum(x^2) - sum(x)^2) / n, exact below the root
 SELECT
     count(*) AS customers,
-    quantile_edges(recency_days, CAST($recency_bins AS BIGINT), CAST($recency_ranges AS BIGINT[])) AS recency,
-    quantile_edges(frequency, CAST($frequency_bins AS BIGINT), CAST($frequency_ranges AS BIGINT[])) AS frequency,
-    quantile_edges(monetary, CAST($monetary_bins AS BIGINT), CAST($monetary_ranges AS BIGINT[])) AS monetary,
+    quantile_edges(recency_days, CAST($recency_bins AS BIGINT), $recency_ranges) AS recency,
+    quantile_edges(frequency, CAST($frequency_bins AS BIGINT), $frequency_ranges) AS frequency,
+    quantile_edges(monetary, CAST($monetary_bins AS BIGINT), $monetary_ranges) AS monetary,
     min(recency_days) AS least_recency,
     max(recency_days) AS most_recency,
     min(frequency) AS least_frequency,

@@ -4,5 +4,5 @@
 -- Inputs:     weighted_customer
 -- Parameters: $group_count     loyalty groups, by quantile
 --             $loyalty_ranges  what loyalty_quantile_range says, or null
-SELECT quantile_edges(loyalty_score, CAST($group_count AS BIGINT), CAST($loyalty_ranges AS BIGINT[])) AS loyalty
+SELECT quantile_edges(loyalty_score, CAST($group_count AS BIGINT), $loyalty_ranges) AS loyalty
 FROM weighted_customer

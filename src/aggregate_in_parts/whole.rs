@@ -4,22 +4,26 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::compute::filter;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::Result;
-use datafusion::execution::memory_pool::MemoryReservation;
+use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryReservation};
 use datafusion::logical_expr::Accumulator;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::metrics::BaselineMetrics;
-use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
-use futures::{Stream, TryStreamExt, stream};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, SendableRecordBatchStream};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 
 /// A part that takes more bytes ends: what adds the parts up can spill.
 const LARGEST: usize = 256 << 20;
 
 /// Below this many bytes a part is too small to end for want of memory.
 const SMALLEST: usize = 1 << 20;
+
+/// After so many rows to look how large a part is.
+const ROWS_BETWEEN_LOOKS: usize = 1024;
 
 /// An aggregate, what it is given, and its state.
 struct Aggregate {
@@ -68,13 +72,27 @@ pub(super) struct Whole {
     schema: SchemaRef,
     aggregates: Vec<Aggregate>,
     reservation: MemoryReservation,
+    /// A part that takes more bytes ends; what adds the parts up is to have half of the memory.
+    largest: usize,
 }
 
 impl Whole {
-    pub(super) fn try_new(aggregation: &AggregateExec, reservation: MemoryReservation) -> Result<Self> {
+    pub(super) fn try_new(
+        aggregation: &AggregateExec,
+        context: &TaskContext,
+        partition: usize,
+    ) -> Result<Self> {
+        let pool = context.memory_pool();
+        let reservation = MemoryConsumer::new(format!("AggregateInPartsExec[{partition}]")).register(pool);
+        let partitions = aggregation.input().output_partitioning().partition_count();
+        let largest = match pool.memory_limit() {
+            MemoryLimit::Finite(limit) => LARGEST.min(limit / (2 * partitions.max(1))),
+            _ => LARGEST,
+        };
         let functions = aggregation.aggr_expr().iter().zip(aggregation.filter_expr());
         let aggregates = functions.map(|(function, filter)| Aggregate::try_new(function, filter.as_ref()));
-        Ok(Self { schema: aggregation.schema(), aggregates: aggregates.collect::<Result<_>>()?, reservation })
+        let aggregates = aggregates.collect::<Result<_>>()?;
+        Ok(Self { schema: aggregation.schema(), aggregates, reservation, largest })
     }
 
     /// The parts of a partition's rows, a row each.
@@ -83,15 +101,23 @@ impl Whole {
         rows: SendableRecordBatchStream,
         measured: BaselineMetrics,
     ) -> impl Stream<Item = Result<RecordBatch>> {
-        stream::try_unfold(Some((self, rows, measured)), |state| async {
-            let Some((mut whole, mut rows, measured)) = state else { return Ok(None) };
-            while let Some(batch) = rows.try_next().await? {
+        let begun = (self, rows.fuse(), RecordBatch::new_empty(Arc::new(Schema::empty())), measured);
+        stream::try_unfold(Some(begun), |state| async {
+            let Some((mut whole, mut rows, mut rest, measured)) = state else { return Ok(None) };
+            loop {
+                if rest.num_rows() == 0 {
+                    let Some(batch) = rows.try_next().await? else { break };
+                    rest = batch;
+                    continue;
+                }
                 let _timer = measured.elapsed_compute().timer();
-                whole.update(&batch)?;
-                if whole.is_full()? {
+                let next = rest.num_rows().min(ROWS_BETWEEN_LOOKS);
+                whole.update(&rest.slice(0, next))?;
+                rest = rest.slice(next, rest.num_rows() - next);
+                if whole.is_full() {
                     let part = whole.end()?;
                     measured.record_output(1);
-                    return Ok(Some((part, Some((whole, rows, measured.clone())))));
+                    return Ok(Some((part, Some((whole, rows, rest, measured.clone())))));
                 }
             }
             measured.record_output(1);
@@ -103,19 +129,20 @@ impl Whole {
         self.aggregates.iter_mut().try_for_each(|aggregate| aggregate.update(batch))
     }
 
-    /// Whether the part is to end, for its own size or for want of memory.
-    fn is_full(&mut self) -> Result<bool> {
+    /// Whether the part is to end, for its own size or for want of memory. One that is small is borne, so that there is a part at all.
+    fn is_full(&mut self) -> bool {
         let size = self.aggregates.iter().map(|aggregate| aggregate.accumulator.size()).sum();
-        match self.reservation.try_resize(size) {
-            Ok(()) => Ok(size > LARGEST),
-            Err(_) if size > SMALLEST => Ok(true),
-            Err(error) => Err(error),
+        let has_memory = self.reservation.try_resize(size).is_ok();
+        if !has_memory && size <= SMALLEST {
+            self.reservation.grow(size.saturating_sub(self.reservation.size()));
+            return false;
         }
+        !has_memory || size > self.largest
     }
 
     fn end(&mut self) -> Result<RecordBatch> {
+        let columns = self.aggregates.iter_mut().map(Aggregate::end).collect::<Result<_>>()?;
         self.reservation.free();
-        let columns = self.aggregates.iter_mut().map(Aggregate::end);
-        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns.collect::<Result<_>>()?)?)
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
     }
 }

@@ -170,7 +170,9 @@ async fn find_quantile_ranges(
     ranges: &str,
     values: &[&str],
 ) -> Result<()> {
-    let unknown = ScalarValue::new_null_list(DataType::Int64, true, 1);
+    // in a form that is cheap to repeat
+    let shared = |list| ScalarValue::Dictionary(Box::new(DataType::Int32), Box::new(list));
+    let unknown = shared(ScalarValue::new_null_list(DataType::Int64, true, 1));
     for value in values {
         steps.parameters.set(&format!("{value}_ranges"), unknown.clone());
     }
@@ -179,7 +181,7 @@ async fn find_quantile_ranges(
     }
     let found = steps.rows(ranges).await?;
     for (value, column) in values.iter().zip(found.batches.iter().flat_map(RecordBatch::columns)) {
-        steps.parameters.set(&format!("{value}_ranges"), ScalarValue::try_from_array(column, 0)?);
+        steps.parameters.set(&format!("{value}_ranges"), shared(ScalarValue::try_from_array(column, 0)?));
     }
     Ok(())
 }

@@ -211,7 +211,7 @@ impl File {
     }
 }
 
-/// Whether a column has so many different values that a dictionary of them would be given up in the end.
+/// Whether most values of a column are different, so that a dictionary of them saves nothing.
 fn hardly_repeats(column: &ArrayRef) -> Result<bool> {
     if column.data_type().is_nested() {
         return Ok(false);
@@ -220,7 +220,7 @@ fn hardly_repeats(column: &ArrayRef) -> Result<bool> {
     create_hashes([column], &RandomState::default(), &mut hashes)?;
     hashes.sort_unstable();
     hashes.dedup();
-    Ok(hashes.len() > column.len() / 8 * 7)
+    Ok(hashes.len() * 8 > column.len() * 7)
 }
 
 /// How many columns of Parquet a column of a type makes: one, but for structs.

@@ -24,8 +24,8 @@ static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
         DocSection::default(),
         "The pairs of items and how many baskets hold each, as a list of structs of first, second and support_count, in no order. In \
          parts: a query whose aggregates are all of parts may give several rows, whose counts of a pair add up. Takes 8 bytes of \
-         memory for each pair of the first 4,096 item codes that occur and some 20 for each other pair, up to 256 MiB for each \
-         partition, where the part ends.",
+         memory for each pair of the first 4,096 item codes that occur and some 20 for each other pair, up to some 256 MiB \
+         for each partition, where the part ends.",
         "part_pair_counts(items)",
     )
     .with_argument("items", "A basket: ascending item codes without repetition.")
@@ -79,7 +79,10 @@ impl AggregateUDFImpl for PartPairCounts {
         Ok(vec![list("pairs", DataType::UInt64), list("counts", DataType::Int64)])
     }
 
-    fn accumulator(&self, _args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        if args.is_distinct {
+            return plan_err!("{PART_PAIR_COUNTS} takes no DISTINCT");
+        }
         Ok(Box::new(PairsAccumulator::default()))
     }
 

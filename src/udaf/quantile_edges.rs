@@ -17,7 +17,8 @@ use datafusion::logical_expr::{
 };
 
 use super::{list_range, literal_count, one_list};
-use crate::udf::quantile_ranges::{FoundRanges, quantile_places};
+use crate::udf::quantile_ranges::{FoundRanges, MOST_BINS, quantile_places};
+use crate::udf::shared::{first_list, one_list_type, shared_type};
 use crate::udf::value_range::{double_of, number_type, ordered_bits, range_of};
 
 const NAME: &str = "quantile_edges";
@@ -41,7 +42,7 @@ static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
     )
     .with_argument("value", "A whole number, a decimal or a double.")
     .with_argument("bins", "A literal: how many bins.")
-    .with_argument("ranges", "What quantile_ranges says of the same values, the same list for all of a group; null, as without it, to keep all values.")
+    .with_argument("ranges", "What quantile_ranges says of the same values, one list, shared or not, for all of a group; null, as without it, to keep all values.")
     .with_sql_example("SELECT quantile_edges(amount, 4)['edges'] FROM line")
     .build()
 });
@@ -73,7 +74,11 @@ impl AggregateUDFImpl for QuantileEdges {
                 arg_types.len()
             );
         };
-        let ranges = DataType::List(Arc::new(Field::new_list_field(DataType::Int64, true)));
+        let ranges = match arg_types.get(2) {
+            // a parameter whose type is not known yet
+            Some(DataType::Null) | None => shared_type(one_list_type(&DataType::Null, DataType::Int64)),
+            Some(given) => one_list_type(given, DataType::Int64),
+        };
         let types = [number_type(NAME, value)?, DataType::Int64, ranges];
         Ok(types.into_iter().take(arg_types.len()).collect())
     }
@@ -95,9 +100,10 @@ impl AggregateUDFImpl for QuantileEdges {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let bins = literal_count(&args.exprs[1]).filter(|bins| *bins > 0);
-        let bins =
-            bins.ok_or_else(|| plan_datafusion_err!("{NAME}: bins must be a literal of at least 1"))?;
+        let bins = literal_count(&args.exprs[1]).filter(|bins| (1..=MOST_BINS).contains(bins));
+        let bins = bins.ok_or_else(|| {
+            plan_datafusion_err!("{NAME}: bins must be a literal of at least 1 and at most {MOST_BINS}")
+        })?;
         let value_type = args.exprs[0].data_type(args.schema)?;
         Ok(Box::new(EdgesAccumulator {
             bins: bins.unsigned_abs(),
@@ -229,7 +235,7 @@ impl EdgesAccumulator {
                 let (from, to) = (double_of(lower as i64), double_of(upper as i64));
                 let part = remainder as f64 / self.bins as f64;
                 // infinite ones have no difference
-                return Ok(if lower == upper { from } else { from + (to - from) * part });
+                return Ok(if lower == upper || remainder == 0 { from } else { from + (to - from) * part });
             }
             DataType::Decimal128(_, scale) => scale,
             _ => 0,
@@ -289,8 +295,7 @@ impl EdgesAccumulator {
 impl Accumulator for EdgesAccumulator {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         if !values[0].is_empty() {
-            let lists = values.get(2).map(AsArray::as_list::<i32>);
-            let list = lists.filter(|lists| lists.is_valid(0)).map(|lists| lists.value(0));
+            let list = values.get(2).map(|lists| first_list(lists)).transpose()?.flatten();
             self.ranges.note(Ranges::of(list)?)?;
         }
         match self.value_type {
@@ -425,6 +430,13 @@ mod tests {
                 prop_assert_eq!(by_group("found.ranges"), by_group("CAST(NULL AS BIGINT[])"));
             }
         }
+    }
+
+    #[test]
+    fn an_edge_at_a_value_is_that_value_though_the_next_be_infinite() {
+        let context = context(&[Some(1), Some(2), None]);
+        let edges = "SELECT quantile_edges(coalesce(value, 'Infinity'::DOUBLE), 2)['edges'] FROM t";
+        assert_eq!(value(&context, edges).unwrap(), "[1.0, 2.0, inf]");
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub mod quantile_ranges;
 mod rule_id;
 mod rule_lookup;
 mod scaling;
-mod shared;
+pub mod shared;
 mod significance;
 mod tile;
 pub mod value_range;

@@ -11,6 +11,9 @@ use datafusion::logical_expr::{
 
 const NAME: &str = "quantile_ranges";
 
+/// More bins than anyone reads.
+pub const MOST_BINS: i64 = 1_000_000;
+
 static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
     Documentation::builder(
         DocSection::default(),
@@ -74,8 +77,8 @@ impl ScalarUDFImpl for QuantileRanges {
                 lists.append_null();
                 continue;
             }
-            if bins.value(row) < 1 {
-                return exec_err!("{NAME}: bins must be at least 1");
+            if !(1..=MOST_BINS).contains(&bins.value(row)) {
+                return exec_err!("{NAME}: bins must be at least 1 and at most {MOST_BINS}");
             }
             let found = FoundRanges::of(&counts.value(row), bins.value(row).unsigned_abs());
             lists.append_value(found.numbers().map(Some));

@@ -68,7 +68,8 @@ impl ScalarUDFImpl for Shared {
     }
 }
 
-fn shared_type(list: DataType) -> DataType {
+/// The type of a shared list.
+pub fn shared_type(list: DataType) -> DataType {
     DataType::Dictionary(Box::new(DataType::Int32), Box::new(list))
 }
 
@@ -78,6 +79,16 @@ pub fn one_list_type(given: &DataType, values: DataType) -> DataType {
     match given {
         DataType::Dictionary(_, _) => shared_type(list),
         _ => list,
+    }
+}
+
+/// The values of the first of some lists, shared or not; none when it is null.
+pub fn first_list(lists: &ArrayRef) -> Result<Option<ArrayRef>> {
+    let list = ScalarValue::try_from_array(lists, 0)?;
+    let list = if let ScalarValue::Dictionary(_, list) = list { *list } else { list };
+    match list {
+        ScalarValue::List(list) => Ok(list.is_valid(0).then(|| list.value(0))),
+        _ => Ok(None),
     }
 }
 
