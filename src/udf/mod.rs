@@ -14,7 +14,7 @@ pub mod quantile_ranges;
 mod rule_id;
 mod rule_lookup;
 mod scaling;
-pub mod shared;
+pub(crate) mod shared;
 mod significance;
 mod tile;
 pub mod value_range;
