@@ -189,3 +189,17 @@ async fn lines_before_the_window_are_counted() {
     });
     assert_eq!(lines(&arguments, counted).await, [outside.count().to_string()]);
 }
+
+#[tokio::test]
+async fn lines_before_the_window_are_no_frequency() {
+    let bench = Bench::new();
+    let arguments = customers(&bench, &["rfm.window=366 days", "rfm.frequency=lines"]);
+    run(&arguments).await.unwrap();
+    let csv = std::fs::read_to_string(data("order_lines.csv")).unwrap();
+    let inside = csv.lines().skip(1).filter(|line| {
+        let cells: Vec<&str> = line.split(',').collect();
+        !cells[1].is_empty() && !cells[4].starts_with('-') && ("2024".."2025").contains(&cells[3])
+    });
+    let frequency = "SELECT sum(frequency) FROM customer_rfm";
+    assert_eq!(lines(&arguments, frequency).await, [inside.count().to_string()]);
+}

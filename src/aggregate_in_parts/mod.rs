@@ -7,9 +7,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::TaskContext;
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::empty::EmptyExec;
@@ -176,9 +178,31 @@ impl ExecutionPlan for AggregateInPartsExec {
     }
 }
 
+/// What an aggregate is given.
+struct Given {
+    arguments: Vec<Arc<dyn PhysicalExpr>>,
+    filter: Option<Arc<dyn PhysicalExpr>>,
+}
+
+impl Given {
+    fn to(function: &AggregateFunctionExpr, filter: Option<&Arc<dyn PhysicalExpr>>) -> Self {
+        Self { arguments: function.expressions(), filter: filter.cloned() }
+    }
+
+    /// Of the rows of a batch the arguments, and which rows are let in where not all are.
+    fn of(&self, batch: &RecordBatch) -> Result<(Vec<ArrayRef>, Option<BooleanArray>)> {
+        let rows = batch.num_rows();
+        let values = |expression: &Arc<dyn PhysicalExpr>| expression.evaluate(batch)?.into_array(rows);
+        let arguments = self.arguments.iter().map(values).collect::<Result<_>>()?;
+        let filter = self.filter.as_ref().map(values).transpose()?;
+        let filter = filter.map(|filter| filter.as_boolean().clone());
+        Ok((arguments, filter.filter(|filter| filter.true_count() < rows)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
+    use datafusion::arrow::array::{Int64Array, StringViewArray};
     use datafusion::arrow::util::pretty::pretty_format_batches;
     use datafusion::datasource::MemTable;
     use datafusion::prelude::SessionContext;

@@ -15,27 +15,22 @@ use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 
+use super::Given;
+
 /// An aggregate's accumulator and what it is given.
 struct Aggregate {
-    arguments: Vec<Arc<dyn PhysicalExpr>>,
-    filter: Option<Arc<dyn PhysicalExpr>>,
+    given: Given,
     accumulator: Box<dyn GroupsAccumulator>,
 }
 
 impl Aggregate {
     fn try_new(function: &AggregateFunctionExpr, filter: Option<&Arc<dyn PhysicalExpr>>) -> Result<Self> {
-        let accumulator = function.create_groups_accumulator()?;
-        Ok(Self { arguments: function.expressions(), filter: filter.cloned(), accumulator })
+        Ok(Self { given: Given::to(function, filter), accumulator: function.create_groups_accumulator()? })
     }
 
     fn update(&mut self, batch: &RecordBatch, group_of: &[usize], groups: usize) -> Result<()> {
-        let rows = batch.num_rows();
-        let arguments = self.arguments.iter().map(|argument| argument.evaluate(batch)?.into_array(rows));
-        let filter = self.filter.as_ref().map(|filter| filter.evaluate(batch)?.into_array(rows));
-        let filter = filter.transpose()?;
-        // what lets all rows in decides nothing
-        let filter = filter.as_ref().map(AsArray::as_boolean).filter(|filter| filter.true_count() < rows);
-        self.accumulator.update_batch(&arguments.collect::<Result<Vec<_>>>()?, group_of, filter, groups)
+        let (arguments, filter) = self.given.of(batch)?;
+        self.accumulator.update_batch(&arguments, group_of, filter.as_ref(), groups)
     }
 }
 

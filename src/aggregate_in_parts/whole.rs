@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch};
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::compute::filter;
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryReservation};
@@ -14,7 +14,9 @@ use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::metrics::BaselineMetrics;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, SendableRecordBatchStream};
-use futures::{Stream, StreamExt, TryStreamExt, stream};
+use futures::{Stream, TryStreamExt, stream};
+
+use super::Given;
 
 /// A part that takes more bytes ends: what adds the parts up can spill.
 const LARGEST: usize = 256 << 20;
@@ -28,8 +30,7 @@ const ROWS_BETWEEN_LOOKS: usize = 1024;
 /// An aggregate, what it is given, and its state.
 struct Aggregate {
     function: Arc<AggregateFunctionExpr>,
-    arguments: Vec<Arc<dyn PhysicalExpr>>,
-    filter: Option<Arc<dyn PhysicalExpr>>,
+    given: Given,
     accumulator: Box<dyn Accumulator>,
 }
 
@@ -39,22 +40,14 @@ impl Aggregate {
         filter: Option<&Arc<dyn PhysicalExpr>>,
     ) -> Result<Self> {
         let accumulator = function.create_accumulator()?;
-        Ok(Self {
-            function: Arc::clone(function),
-            arguments: function.expressions(),
-            filter: filter.cloned(),
-            accumulator,
-        })
+        Ok(Self { function: Arc::clone(function), given: Given::to(function, filter), accumulator })
     }
 
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
-        let rows = batch.num_rows();
-        let arguments = self.arguments.iter().map(|argument| argument.evaluate(batch)?.into_array(rows));
-        let mut arguments = arguments.collect::<Result<Vec<_>>>()?;
-        if let Some(condition) = &self.filter {
-            let condition = condition.evaluate(batch)?.into_array(rows)?;
+        let (mut arguments, condition) = self.given.of(batch)?;
+        if let Some(condition) = condition {
             for argument in &mut arguments {
-                *argument = filter(argument, condition.as_boolean())?;
+                *argument = filter(argument, &condition)?;
             }
         }
         self.accumulator.update_batch(&arguments)
@@ -101,23 +94,16 @@ impl Whole {
         rows: SendableRecordBatchStream,
         measured: BaselineMetrics,
     ) -> impl Stream<Item = Result<RecordBatch>> {
-        let begun = (self, rows.fuse(), RecordBatch::new_empty(Arc::new(Schema::empty())), measured);
-        stream::try_unfold(Some(begun), |state| async {
-            let Some((mut whole, mut rows, mut rest, measured)) = state else { return Ok(None) };
-            loop {
-                if rest.num_rows() == 0 {
-                    let Some(batch) = rows.try_next().await? else { break };
-                    rest = batch;
-                    continue;
-                }
+        let slices = rows.map_ok(|batch| stream::iter(slices(&batch))).try_flatten();
+        stream::try_unfold(Some((self, Box::pin(slices), measured)), |state| async {
+            let Some((mut whole, mut slices, measured)) = state else { return Ok(None) };
+            while let Some(slice) = slices.try_next().await? {
                 let _timer = measured.elapsed_compute().timer();
-                let next = rest.num_rows().min(ROWS_BETWEEN_LOOKS);
-                whole.update(&rest.slice(0, next))?;
-                rest = rest.slice(next, rest.num_rows() - next);
+                whole.update(&slice)?;
                 if whole.is_full() {
                     let part = whole.end()?;
                     measured.record_output(1);
-                    return Ok(Some((part, Some((whole, rows, rest, measured.clone())))));
+                    return Ok(Some((part, Some((whole, slices, measured.clone())))));
                 }
             }
             measured.record_output(1);
@@ -145,4 +131,11 @@ impl Whole {
         self.reservation.free();
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
     }
+}
+
+/// A batch in slices after each of which to look.
+fn slices(batch: &RecordBatch) -> Vec<Result<RecordBatch>> {
+    let rows = batch.num_rows();
+    let starts = (0..rows).step_by(ROWS_BETWEEN_LOOKS);
+    starts.map(|start| Ok(batch.slice(start, ROWS_BETWEEN_LOOKS.min(rows - start)))).collect()
 }

@@ -247,3 +247,20 @@ fn encoded(
     }
     writers.into_iter().map(ArrowColumnWriter::close).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{Int64Array, StringArray};
+
+    use super::*;
+
+    #[test]
+    fn a_dictionary_is_for_values_that_repeat() {
+        let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..800));
+        let scores: ArrayRef = Arc::new(Int64Array::from_iter_values((0..800).map(|row| row % 700)));
+        let labels: ArrayRef = Arc::new(StringArray::from_iter_values(["High"; 3]));
+        assert!(hardly_repeats(&ids).unwrap());
+        assert!(!hardly_repeats(&scores).unwrap());
+        assert!(!hardly_repeats(&labels).unwrap());
+    }
+}
