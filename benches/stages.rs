@@ -7,8 +7,9 @@ use regulars::config::{Arguments, Config};
 use regulars::job::{self, RunOptions, Running};
 use regulars::pipeline::Inputs;
 use regulars::segments::SegmentMap;
+use regulars::sink::Discard;
 use regulars::source::{self, Hierarchy, Source};
-use regulars::steps::{Discard, Mode, Silent, Steps};
+use regulars::steps::{Mode, Silent, Steps};
 use regulars::{pipeline, sample, session};
 use tokio::runtime::Runtime;
 
@@ -39,8 +40,8 @@ fn stages(criterion: &mut Criterion) {
     let config = Config::load(&arguments).unwrap();
     let runtime = Runtime::new().unwrap();
     let context = session::embedded(&config.engine).unwrap();
-    let (mut silent, mut sink) = (Silent, Discard::default());
-    let mut steps = Steps::new(&context, Mode::Run, &mut silent, &mut sink);
+    let (mut silent, sink) = (Silent, Discard::default());
+    let mut steps = Steps::new(&context, Mode::Run, &mut silent, &sink);
     runtime.block_on(async {
         let source = Source::open(&context, config.required_input().unwrap()).await.unwrap();
         let order_line = source::order_line(&source, &config).unwrap();

@@ -17,8 +17,9 @@ use crate::location::Location;
 use crate::pipeline::Inputs;
 use crate::publish::{self, Attempt, Commit, Place, Published, Scratch};
 use crate::segments::SegmentMap;
+use crate::sink::Discard;
 use crate::source::{self, Hierarchy, Source};
-use crate::steps::{Discard, Explained, Mode, Progress, Steps};
+use crate::steps::{Explained, Mode, Progress, Steps};
 use crate::{audit, logs, pipeline, session};
 
 /// What `run` says when it is done; with `--json` its one line.
@@ -164,9 +165,9 @@ pub async fn check(config: &Config) -> Result<()> {
     let place = Place::open(config.required_output()?, config.required_run_date()?).await?;
     refuse_other_format(config, &place).await?;
     place.latest_commit().await?;
-    let mut sink = Discard::default();
+    let sink = Discard::default();
     let mut silent = crate::steps::Silent;
-    let mut steps = Steps::new(&prepared.context, Mode::Explain, &mut silent, &mut sink);
+    let mut steps = Steps::new(&prepared.context, Mode::Explain, &mut silent, &sink);
     pipeline::run(&mut steps, prepared.inputs, config).await?;
     leave_cluster(&prepared.context).await
 }
@@ -187,8 +188,8 @@ async fn leave_cluster(context: &SessionContext) -> Result<()> {
 pub async fn explain(config: &Config, analyze: bool, progress: &mut dyn Progress) -> Result<Vec<Explained>> {
     let prepared = prepare(config, uuid::Uuid::new_v4(), analyze).await?;
     let mode = if analyze { Mode::Analyze } else { Mode::Explain };
-    let mut sink = Discard::default();
-    let mut steps = Steps::new(&prepared.context, mode, progress, &mut sink);
+    let sink = Discard::default();
+    let mut steps = Steps::new(&prepared.context, mode, progress, &sink);
     let computed = pipeline::run(&mut steps, prepared.inputs, config).await;
     let explained = steps.explained;
     leave_cluster(&prepared.context).await?;
@@ -243,8 +244,8 @@ async fn compute(
     started: Instant,
 ) -> Result<Report> {
     let Prepared { context, source, inputs } = prepared;
-    let mut stage = attempt.stage(config.required_output()?.rows_per_part);
-    let mut steps = Steps::new(&context, Mode::Run, progress, &mut stage);
+    let stage = attempt.stage(config.required_output()?.rows_per_part);
+    let mut steps = Steps::new(&context, Mode::Run, progress, &stage);
     let groups = match pipeline::run(&mut steps, inputs, config).await {
         Err(error) if error.kind() == ErrorKind::Input && !error.names("file") && !error.is_of_missing() => {
             // the engine does not tell which file it was
@@ -268,14 +269,15 @@ async fn compute(
     }
     durations.insert("audit", audits_started.elapsed().as_secs_f64());
     leave_cluster(&context).await?;
+    let tables = stage.into_tables();
     if options.dry_run {
-        let commit = attempt.would_commit(&stage.tables);
+        let commit = attempt.would_commit(&tables);
         attempt.discard().await?;
         let report = report("dry_run", &commit, options, started, durations);
         return Ok(Report { generation: None, ..report });
     }
     let publication_started = Instant::now();
-    let published = attempt.publish(stage.tables, based_on).await?;
+    let published = attempt.publish(tables, based_on).await?;
     durations.insert("publish", publication_started.elapsed().as_secs_f64());
     Ok(match published {
         Published::Now(commit) => report("published", &commit, options, started, durations),

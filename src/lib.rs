@@ -77,6 +77,7 @@ pub mod sample;
 pub mod segments;
 pub mod session;
 pub mod signals;
+pub mod sink;
 pub mod source;
 pub mod spill;
 pub mod sql;

@@ -5,41 +5,25 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::concat_batches;
 use datafusion::catalog::TableProvider;
-use datafusion::datasource::MemTable;
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryReservation};
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
-use datafusion::prelude::SessionContext;
-use futures::TryStreamExt;
+use datafusion::prelude::{DataFrame, SessionContext};
+use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::cluster;
 use crate::error::{Error, Result};
 use crate::group::Group;
 use crate::kept::{Kept, collect, keep, keep_rows, runs_elsewhere};
-use crate::rows::{Rows, all_nullable, with_schema};
+use crate::rows::{Rows, all_nullable};
+use crate::sink::{Nowhere, Sink};
 use crate::sql::{self, Bound, Parameters, SqlFile};
 use crate::tables::{self, Table};
 use crate::text::without_middle;
 use crate::withhold::without_small_groups;
-
-/// Where a table's rows go: to the stage of a publication, or nowhere.
-#[async_trait]
-pub trait Sink: Send {
-    /// Adds rows to a table, behind those before, and tells their number.
-    async fn append(
-        &mut self,
-        context: &SessionContext,
-        table: &Table,
-        plan: Arc<dyn ExecutionPlan>,
-    ) -> Result<u64>;
-
-    /// Ends a table, and gives it back as a relation for the stages after it.
-    async fn finish(&mut self, context: &SessionContext, table: &Table) -> Result<Arc<dyn TableProvider>>;
-}
 
 /// How far to go with each file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,9 +44,9 @@ pub struct Explained {
 }
 
 /// Told what is going on.
-pub trait Progress: Send {
+pub trait Progress: Send + Sync {
     fn began(&mut self, file: &SqlFile);
-    fn ended(&mut self, file: &SqlFile, rows: Option<u64>, elapsed: Duration);
+    fn ended(&mut self, file: &SqlFile, rows: u64, elapsed: Duration);
 }
 
 /// Says nothing.
@@ -71,7 +55,37 @@ pub struct Silent;
 
 impl Progress for Silent {
     fn began(&mut self, _file: &SqlFile) {}
-    fn ended(&mut self, _file: &SqlFile, _rows: Option<u64>, _elapsed: Duration) {}
+    fn ended(&mut self, _file: &SqlFile, _rows: u64, _elapsed: Duration) {}
+}
+
+/// A file about to be run.
+struct Planned {
+    file: &'static SqlFile,
+    bound: Bound,
+    plan: Arc<dyn ExecutionPlan>,
+    begun: Instant,
+}
+
+impl Planned {
+    async fn try_new(file: &'static SqlFile, bound: Bound) -> Result<Self> {
+        let plan = bound.frame.clone().create_physical_plan().await.map_err(|error| file.blame(error))?;
+        Ok(Self { file, bound, plan, begun: Instant::now() })
+    }
+}
+
+/// Rows of a published table about to be written.
+struct PlannedRows {
+    table: Table,
+    planned: Planned,
+    /// How many of them stand for too few customers, and are none any more.
+    withheld: u64,
+}
+
+impl PlannedRows {
+    async fn append(&self, context: &SessionContext, sink: &dyn Sink) -> Result<u64> {
+        let appended = sink.append(context, &self.table, Arc::clone(&self.planned.plan)).await;
+        appended.map_err(|error| self.planned.file.blame(error))
+    }
 }
 
 pub struct Steps<'a> {
@@ -86,11 +100,12 @@ pub struct Steps<'a> {
     minimum_group_size: i64,
     mode: Mode,
     progress: &'a mut dyn Progress,
-    sink: &'a mut dyn Sink,
+    sink: &'a dyn Sink,
     /// The memory of rows kept between stages, by relation.
     kept: BTreeMap<&'static str, MemoryReservation>,
     /// How long the files of each stage took.
     pub durations: BTreeMap<&'static str, Duration>,
+    latest_end: Instant,
     /// The tables that are finished.
     finished: BTreeMap<&'static str, Arc<dyn TableProvider>>,
 }
@@ -109,7 +124,7 @@ impl<'a> Steps<'a> {
         context: &'a SessionContext,
         mode: Mode,
         progress: &'a mut dyn Progress,
-        sink: &'a mut dyn Sink,
+        sink: &'a dyn Sink,
     ) -> Self {
         Self {
             context,
@@ -120,9 +135,10 @@ impl<'a> Steps<'a> {
             minimum_group_size: 1,
             mode,
             progress,
-            sink,
+            sink: if mode == Mode::Explain { &Nowhere } else { sink },
             kept: BTreeMap::new(),
             durations: BTreeMap::new(),
+            latest_end: Instant::now(),
             finished: BTreeMap::new(),
         }
     }
@@ -167,7 +183,10 @@ impl<'a> Steps<'a> {
             let plan = bound.frame.clone().create_physical_plan().await?;
             self.explain(file, &bound, &plan);
         }
-        self.register(file.name, bound.frame.into_view())
+        // simplified once, and not for each file that reads it
+        let plan =
+            self.context.state().optimize(bound.frame.logical_plan()).map_err(|error| file.blame(error))?;
+        self.register(file.name, DataFrame::new(self.context.state(), plan).into_view())
     }
 
     /// Registers a file that several others read: as a view, or as kept rows where all executors of a cluster would make them anew for each
@@ -185,7 +204,7 @@ impl<'a> Steps<'a> {
     /// When it does not plan.
     pub async fn runs_elsewhere(&mut self, name: &str) -> Result<bool> {
         // planning takes its time
-        Ok(cluster::of(self.context).is_some() && runs_elsewhere(&self.plan(name).await?.2))
+        Ok(cluster::of(self.context).is_some() && runs_elsewhere(&self.plan(name).await?.plan))
     }
 
     /// Runs a file whose rows are few, registers them under its own name and gives them to be looked at.
@@ -193,18 +212,18 @@ impl<'a> Steps<'a> {
     /// # Errors
     /// When it does not plan or run.
     pub async fn rows(&mut self, name: &str) -> Result<Rows> {
-        let (file, bound, plan) = self.plan(name).await?;
-        let started = self.begin(file);
-        let schema = all_nullable(&plan.schema());
+        let planned = self.plan(name).await?;
+        let file = planned.file;
+        let schema = all_nullable(&planned.plan.schema());
         let batches = if self.mode == Mode::Explain {
             Vec::new()
         } else {
-            collect(self.context, &plan, &schema).await.map_err(|error| file.blame(error))?
+            collect(self.context, &planned.plan, &schema).await.map_err(|error| file.blame(error))?
         };
         let rows = Rows { schema, batches };
         let kept = keep_rows(self.context, &rows).await.map_err(|error| file.blame(error))?;
         self.register_kept(file, &kept)?;
-        self.end(file, &bound, &plan, Some(kept.rows), started);
+        self.end(&planned, kept.rows);
         Ok(rows)
     }
 
@@ -213,17 +232,16 @@ impl<'a> Steps<'a> {
     /// # Errors
     /// When it does not plan or run.
     pub async fn keep(&mut self, name: &str) -> Result<Kept> {
-        let (file, bound, plan) = self.plan(name).await?;
-        let started = self.begin(file);
+        let planned = self.plan(name).await?;
         let kept = if self.mode == Mode::Explain {
-            let rows = Rows { schema: all_nullable(&plan.schema()), batches: Vec::new() };
+            let rows = Rows { schema: all_nullable(&planned.plan.schema()), batches: Vec::new() };
             keep_rows(self.context, &rows).await
         } else {
-            keep(self.context, &plan).await
+            keep(self.context, &planned.plan).await
         };
-        let kept = kept.map_err(|error| file.blame(error))?;
-        self.register_kept(file, &kept)?;
-        self.end(file, &bound, &plan, Some(kept.rows), started);
+        let kept = kept.map_err(|error| planned.file.blame(error))?;
+        self.register_kept(planned.file, &kept)?;
+        self.end(&planned, kept.rows);
         Ok(kept)
     }
 
@@ -241,10 +259,45 @@ impl<'a> Steps<'a> {
     ///
     /// # Errors
     /// When it does not plan, run or write.
-    pub async fn table(&mut self, name: &str) -> Result<u64> {
-        let rows = self.append(name).await?;
-        self.finish(name).await?;
-        Ok(rows)
+    pub async fn table(&mut self, name: &str) -> Result<()> {
+        self.tables(&[name]).await
+    }
+
+    /// The same for files that do not read one another, side by side where memory is ample: what one does alone, such as merging what it
+    /// sorted, leaves cores to the others.
+    ///
+    /// # Errors
+    /// As for one.
+    pub async fn tables(&mut self, names: &[&str]) -> Result<()> {
+        for name in names {
+            self.progress.began(sql::file(name)?);
+        }
+        let at_a_time = if self.has_ample_memory() { names.len() } else { 1 };
+        let written = stream::iter(names).map(|name| self.written(name)).buffered(at_a_time);
+        let written: Vec<_> = written.try_collect().await?;
+        for (rows, count, relation) in written {
+            self.register_finished(rows.planned.file.name, relation)?;
+            self.end_rows(&rows, count);
+        }
+        Ok(())
+    }
+
+    /// Whether tables side by side would do without spilling: sorting what is kept, with what is computed of it, takes some six times its
+    /// memory.
+    fn has_ample_memory(&self) -> bool {
+        let pool = &self.context.runtime_env().memory_pool;
+        match pool.memory_limit() {
+            MemoryLimit::Finite(limit) => pool.reserved() <= limit / 8,
+            _ => true,
+        }
+    }
+
+    /// Writes a whole table.
+    async fn written(&self, name: &str) -> Result<(PlannedRows, u64, Arc<dyn TableProvider>)> {
+        let rows = self.plan_rows(name).await?;
+        let count = rows.append(self.context, self.sink).await?;
+        let relation = self.sink.finish(self.context, &rows.table).await?;
+        Ok((rows, count, relation))
     }
 
     /// Runs a file whose relation is a published table and adds its rows to that, led by the group under way.
@@ -252,48 +305,42 @@ impl<'a> Steps<'a> {
     /// # Errors
     /// When it does not plan, run or write.
     pub async fn append(&mut self, name: &str) -> Result<u64> {
+        self.progress.began(sql::file(name)?);
+        let rows = self.plan_rows(name).await?;
+        let count = rows.append(self.context, self.sink).await?;
+        self.end_rows(&rows, count);
+        Ok(count)
+    }
+
+    async fn plan_rows(&self, name: &str) -> Result<PlannedRows> {
         let table = self.published_table(name)?;
         let file = sql::file(name)?;
         let mut bound = sql::bind(self.context, file, &self.parameters).await?;
         if table.is_grouped() {
             bound.frame = self.group.lead(bound.frame)?;
         }
-        let mut plan = bound.frame.clone().create_physical_plan().await.map_err(|error| file.blame(error))?;
-        let started = self.begin(file);
-        let withholds = self.minimum_group_size > 1 && !table.sizes.is_empty();
-        if withholds && self.mode != Mode::Explain {
-            plan = self.without_small_groups(&table, plan).await.map_err(|error| file.blame(error))?;
+        let mut rows = PlannedRows { table, planned: Planned::try_new(file, bound).await?, withheld: 0 };
+        if self.withholds(&rows.table) {
+            self.withhold(&mut rows).await.map_err(|error| file.blame(error))?;
         }
-        let rows = if self.mode == Mode::Explain {
-            0
-        } else {
-            let appended = self.sink.append(self.context, &table, Arc::clone(&plan)).await;
-            appended.map_err(|error| file.blame(error))?
-        };
-        self.end(file, &bound, &plan, Some(rows), started);
         Ok(rows)
     }
 
-    /// The rows of a summary that stand for enough customers, as a plan of their own.
-    async fn without_small_groups(
-        &mut self,
-        table: &Table,
-        plan: Arc<dyn ExecutionPlan>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    fn withholds(&self, table: &Table) -> bool {
+        self.minimum_group_size > 1 && !table.sizes.is_empty() && self.mode != Mode::Explain
+    }
+
+    /// Leaves the rows of a summary that stand for enough customers, as a plan of their own.
+    async fn withhold(&self, rows: &mut PlannedRows) -> Result<()> {
+        let plan = &mut rows.planned.plan;
         let schema = plan.schema();
-        let rows: Vec<RecordBatch> = execute_stream(plan, self.context.task_ctx())?.try_collect().await?;
-        let all = concat_batches(&schema, &rows)?;
-        let kept = without_small_groups(&all, table, self.minimum_group_size)?;
-        let withheld = all.num_rows() - kept.num_rows();
-        *self.withheld.entry(table.name).or_default() += withheld as u64;
-        if withheld > 0 {
-            tracing::warn!(
-                table = table.name,
-                rows = withheld,
-                "withheld, since they stand for too few customers"
-            );
-        }
-        Ok(self.context.read_batch(kept)?.create_physical_plan().await?)
+        let batches = execute_stream(Arc::clone(plan), self.context.task_ctx())?;
+        let batches: Vec<RecordBatch> = batches.try_collect().await?;
+        let all = concat_batches(&schema, &batches)?;
+        let kept = without_small_groups(&all, &rows.table, self.minimum_group_size)?;
+        rows.withheld = (all.num_rows() - kept.num_rows()) as u64;
+        *plan = self.context.read_batch(kept)?.create_physical_plan().await?;
+        Ok(())
     }
 
     /// Ends a published table and registers it under its own name.
@@ -302,12 +349,12 @@ impl<'a> Steps<'a> {
     /// When it cannot be written.
     pub async fn finish(&mut self, name: &str) -> Result<()> {
         let table = self.published_table(name)?;
-        let relation = if self.mode == Mode::Explain {
-            Arc::new(MemTable::try_new(table.schema(), vec![vec![]])?)
-        } else {
-            self.sink.finish(self.context, &table).await?
-        };
-        self.finished.insert(sql::file(name)?.name, Arc::clone(&relation));
+        let relation = self.sink.finish(self.context, &table).await?;
+        self.register_finished(sql::file(name)?.name, relation)
+    }
+
+    fn register_finished(&mut self, name: &'static str, relation: Arc<dyn TableProvider>) -> Result<()> {
+        self.finished.insert(name, Arc::clone(&relation));
         self.register(name, relation)
     }
 
@@ -332,33 +379,39 @@ impl<'a> Steps<'a> {
         Ok(table.led_by(&self.group.columns))
     }
 
-    async fn plan(&mut self, name: &str) -> Result<(&'static SqlFile, Bound, Arc<dyn ExecutionPlan>)> {
+    async fn plan(&mut self, name: &str) -> Result<Planned> {
         let file = sql::file(name)?;
-        let bound = sql::bind(self.context, file, &self.parameters).await?;
-        let plan = bound.frame.clone().create_physical_plan().await.map_err(|error| file.blame(error))?;
-        Ok((file, bound, plan))
-    }
-
-    fn begin(&mut self, file: &SqlFile) -> Instant {
         self.progress.began(file);
-        Instant::now()
+        Planned::try_new(file, sql::bind(self.context, file, &self.parameters).await?).await
     }
 
-    fn end(
-        &mut self,
-        file: &'static SqlFile,
-        bound: &Bound,
-        plan: &Arc<dyn ExecutionPlan>,
-        rows: Option<u64>,
-        started: Instant,
-    ) {
-        self.progress.ended(file, rows, started.elapsed());
-        *self.durations.entry(file.stage).or_default() += started.elapsed();
+    fn end_rows(&mut self, rows: &PlannedRows, count: u64) {
+        let PlannedRows { table, withheld, .. } = rows;
+        if self.withholds(table) {
+            *self.withheld.entry(table.name).or_default() += withheld;
+        }
+        if *withheld > 0 {
+            tracing::warn!(
+                table = table.name,
+                rows = withheld,
+                "withheld, since they stand for too few customers"
+            );
+        }
+        self.end(&rows.planned, count);
+    }
+
+    fn end(&mut self, planned: &Planned, rows: u64) {
+        let Planned { file, bound, plan, begun } = planned;
+        let elapsed = begun.elapsed();
+        self.progress.ended(file, rows, elapsed);
+        // with what came between, and files that ran side by side counted once
+        *self.durations.entry(file.stage).or_default() += self.latest_end.elapsed();
+        self.latest_end = Instant::now();
         tracing::info!(
             stage = file.stage,
             relation = file.name,
             rows,
-            milliseconds = started.elapsed().as_millis() as u64
+            milliseconds = elapsed.as_millis() as u64
         );
         self.explain(file, bound, plan);
     }
@@ -372,32 +425,5 @@ impl<'a> Steps<'a> {
         // an operator may show a list of all items
         let plan = plan.lines().map(|line| without_middle(line, 1500, 1500) + "\n").collect();
         self.explained.push(Explained { file, parameters: bound.to_string(), plan });
-    }
-}
-
-/// Counts rows and keeps them in memory: for `explain --analyze`, which publishes nothing.
-#[derive(Debug, Default)]
-pub struct Discard(BTreeMap<&'static str, Vec<RecordBatch>>);
-
-#[async_trait]
-impl Sink for Discard {
-    async fn append(
-        &mut self,
-        context: &SessionContext,
-        table: &Table,
-        plan: Arc<dyn ExecutionPlan>,
-    ) -> Result<u64> {
-        let stream = execute_stream(plan, context.task_ctx())?;
-        let batches: Vec<RecordBatch> = stream.try_collect().await?;
-        let batches: Vec<RecordBatch> =
-            batches.iter().map(|batch| with_schema(batch, &table.schema())).collect::<Result<_>>()?;
-        let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
-        self.0.entry(table.name).or_default().extend(batches);
-        Ok(rows)
-    }
-
-    async fn finish(&mut self, _context: &SessionContext, table: &Table) -> Result<Arc<dyn TableProvider>> {
-        let batches = self.0.remove(table.name).unwrap_or_default();
-        Ok(Arc::new(MemTable::try_new(table.schema(), vec![batches])?))
     }
 }

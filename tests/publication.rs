@@ -24,7 +24,7 @@ use regulars::error::ErrorKind;
 use regulars::location::Location;
 use regulars::publish::{Attempt, Place, Published, TableObjects};
 use regulars::sample;
-use regulars::steps::Sink;
+use regulars::sink::Sink;
 use regulars::tables::table;
 use support::Bench;
 
@@ -66,10 +66,10 @@ async fn staged(attempt: &Attempt, name: &str, value: i64) -> BTreeMap<String, T
         _ => format!("SELECT 'test' AS stage, 'value' AS measure, CAST({value} AS BIGINT) AS value"),
     };
     let plan = context.sql(&rows).await.unwrap().create_physical_plan().await.unwrap();
-    let mut stage = attempt.stage(1000);
+    let stage = attempt.stage(1000);
     stage.append(&context, table(name).unwrap(), plan).await.unwrap();
     stage.finish(&context, table(name).unwrap()).await.unwrap();
-    stage.tables
+    stage.into_tables()
 }
 
 async fn names(store: &dyn ObjectStore) -> Vec<String> {
@@ -263,11 +263,12 @@ async fn a_large_part_is_uploaded_in_pieces() {
         let rows = "SELECT 'test' AS stage, concat(uuid(), uuid()) AS measure, CAST(i AS BIGINT) AS value FROM \
                     (SELECT unnest(range(0, 300000)) AS i)";
         let plan = context.sql(rows).await.unwrap().create_physical_plan().await.unwrap();
-        let mut stage = attempt.stage(1_000_000);
+        let stage = attempt.stage(1_000_000);
         stage.append(&context, table("run_summary").unwrap(), plan).await.unwrap();
         stage.finish(&context, table("run_summary").unwrap()).await.unwrap();
-        assert!(stage.tables["run_summary"].bytes() > 10 << 20, "{}", stage.tables["run_summary"].bytes());
-        let Published::Now(commit) = attempt.publish(stage.tables, 0).await.unwrap() else { panic!("not published") };
+        let tables = stage.into_tables();
+        assert!(tables["run_summary"].bytes() > 10 << 20, "{}", tables["run_summary"].bytes());
+        let Published::Now(commit) = attempt.publish(tables, 0).await.unwrap() else { panic!("not published") };
         let part = &commit.tables["run_summary"].parts[0];
         let found = names(place.store.as_ref()).await;
         let path = found.iter().find(|name| name.ends_with(&part.published)).unwrap();

@@ -1,5 +1,14 @@
 -- Every customer has a group and a segment, and dates that follow one another up to the as-of date.
-SELECT *
+SELECT
+    customer_id,
+    first_order_date,
+    last_order_date,
+    recency_days,
+    tenure_days,
+    orders,
+    active_days,
+    loyalty_group,
+    segment
 FROM customer_rfm
 WHERE
     (

@@ -1,5 +1,14 @@
 -- Scores lie from 1 to their most, scaled values and the loyalty score from 0 to 1, and the cell repeats the scores.
-SELECT *
+SELECT
+    customer_id,
+    recency_score,
+    frequency_score,
+    monetary_score,
+    rfm_cell,
+    recency_scaled,
+    frequency_scaled,
+    monetary_scaled,
+    loyalty_score
 FROM customer_rfm
 WHERE
     (

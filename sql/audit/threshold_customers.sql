@@ -1,14 +1,10 @@
 -- The thresholds count the customers of each score, and all of them.
-WITH scored AS (
-    SELECT 'recency' AS dimension, recency_score AS score FROM customer_rfm
+WITH counted AS (
+    SELECT 'recency' AS dimension, recency_score AS score, count(*) AS customers FROM customer_rfm GROUP BY recency_score
     UNION ALL
-    SELECT 'frequency', frequency_score FROM customer_rfm
+    SELECT 'frequency', frequency_score, count(*) FROM customer_rfm GROUP BY frequency_score
     UNION ALL
-    SELECT 'monetary', monetary_score FROM customer_rfm
-),
-
-counted AS (
-    SELECT dimension, score, count(*) AS customers FROM scored GROUP BY dimension, score
+    SELECT 'monetary', monetary_score, count(*) FROM customer_rfm GROUP BY monetary_score
 )
 
 SELECT *

@@ -46,22 +46,27 @@ decile AS (
     GROUP BY decile
 ),
 
-total AS (
+-- Beside each decile, what all are together: the customers are sorted once.
+compared AS (
     SELECT
-        CAST(sum(customers) AS BIGINT) AS customers,
-        CASE WHEN sum(revenue) > 0 THEN sum(revenue) END AS revenue,
-        CAST(CAST(sum(customers) + 1 AS DECIMAL(18, 0)) * sum(revenue) - 2 * sum(weighted) AS DOUBLE) AS spread
+        decile,
+        customers,
+        revenue,
+        sum(customers) OVER () AS all_customers,
+        CASE WHEN sum(revenue) OVER () > 0 THEN sum(revenue) OVER () END AS all_revenue,
+        CAST(CAST(sum(customers) OVER () + 1 AS DECIMAL(18, 0)) * sum(revenue) OVER () - 2 * sum(weighted) OVER () AS DOUBLE) AS spread,
+        sum(customers) OVER (ORDER BY decile) AS cumulative_customers,
+        sum(revenue) OVER (ORDER BY decile) AS cumulative_revenue
     FROM decile
 )
 
 SELECT
-    decile.decile,
-    decile.customers,
-    decile.revenue,
-    CAST(decile.revenue AS DOUBLE) / CAST(total.revenue AS DOUBLE) AS revenue_share,
-    CAST(sum(decile.customers) OVER (ORDER BY decile.decile) AS DOUBLE) / CAST(total.customers AS DOUBLE) AS cumulative_customer_share,
-    CAST(sum(decile.revenue) OVER (ORDER BY decile.decile) AS DOUBLE) / CAST(total.revenue AS DOUBLE) AS cumulative_revenue_share,
-    total.spread / (CAST(total.customers AS DOUBLE) * CAST(total.revenue AS DOUBLE)) AS gini
-FROM total
-CROSS JOIN decile
+    decile,
+    customers,
+    revenue,
+    CAST(revenue AS DOUBLE) / CAST(all_revenue AS DOUBLE) AS revenue_share,
+    CAST(cumulative_customers AS DOUBLE) / CAST(all_customers AS DOUBLE) AS cumulative_customer_share,
+    CAST(cumulative_revenue AS DOUBLE) / CAST(all_revenue AS DOUBLE) AS cumulative_revenue_share,
+    spread / (CAST(all_customers AS DOUBLE) * CAST(all_revenue AS DOUBLE)) AS gini
+FROM compared
 ORDER BY decile

@@ -7,11 +7,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::physical_expr::expressions::Literal;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::empty::EmptyExec;
@@ -180,24 +181,48 @@ impl ExecutionPlan for AggregateInPartsExec {
 
 /// What an aggregate is given.
 struct Given {
-    arguments: Vec<Arc<dyn PhysicalExpr>>,
+    arguments: Vec<Argument>,
     filter: Option<Arc<dyn PhysicalExpr>>,
 }
 
 impl Given {
     fn to(function: &AggregateFunctionExpr, filter: Option<&Arc<dyn PhysicalExpr>>) -> Self {
-        Self { arguments: function.expressions(), filter: filter.cloned() }
+        let arguments = function.expressions().into_iter();
+        let arguments = arguments.map(|expression| Argument { expression, constant: None });
+        Self { arguments: arguments.collect(), filter: filter.cloned() }
     }
 
     /// Of the rows of a batch the arguments, and which rows are let in where not all are.
-    fn of(&self, batch: &RecordBatch) -> Result<(Vec<ArrayRef>, Option<BooleanArray>)> {
-        let rows = batch.num_rows();
-        let values = |expression: &Arc<dyn PhysicalExpr>| expression.evaluate(batch)?.into_array(rows);
-        let arguments = self.arguments.iter().map(values).collect::<Result<_>>()?;
-        let filter = self.filter.as_ref().map(values).transpose()?;
+    fn of(&mut self, batch: &RecordBatch) -> Result<(Vec<ArrayRef>, Option<BooleanArray>)> {
+        let arguments =
+            self.arguments.iter_mut().map(|argument| argument.of(batch)).collect::<Result<_>>()?;
+        let filter = self.filter.as_ref().map(|filter| values_of(filter, batch)).transpose()?;
         let filter = filter.map(|filter| filter.as_boolean().clone());
-        Ok((arguments, filter.filter(|filter| filter.true_count() < rows)))
+        Ok((arguments, filter.filter(|filter| filter.true_count() < batch.num_rows())))
     }
+}
+
+struct Argument {
+    expression: Arc<dyn PhysicalExpr>,
+    /// A literal's rows, as many as a batch had so far.
+    constant: Option<ArrayRef>,
+}
+
+impl Argument {
+    fn of(&mut self, batch: &RecordBatch) -> Result<ArrayRef> {
+        if !self.expression.is::<Literal>() {
+            return values_of(&self.expression, batch);
+        }
+        let constant = match self.constant.take().filter(|constant| constant.len() >= batch.num_rows()) {
+            Some(constant) => constant,
+            None => values_of(&self.expression, batch)?,
+        };
+        Ok(self.constant.insert(constant).slice(0, batch.num_rows()))
+    }
+}
+
+fn values_of(expression: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<ArrayRef> {
+    expression.evaluate(batch)?.into_array(batch.num_rows())
 }
 
 #[cfg(test)]

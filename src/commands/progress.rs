@@ -29,10 +29,9 @@ impl Progress for Bar {
         self.0.set_message(format!("{}: {}", file.stage, file.name.replace('_', " ")));
     }
 
-    fn ended(&mut self, file: &SqlFile, rows: Option<u64>, elapsed: Duration) {
-        let rows = rows.map_or_else(String::new, |rows| format!("{rows} rows, "));
+    fn ended(&mut self, file: &SqlFile, rows: u64, elapsed: Duration) {
         self.0.set_message(format!(
-            "{}: {} ({rows}{:.1} s)",
+            "{}: {} ({rows} rows, {:.1} s)",
             file.stage,
             file.name.replace('_', " "),
             elapsed.as_secs_f64()

@@ -46,11 +46,9 @@ pub(super) async fn score_customers(
     if rfm.negative == "error" {
         refuse_money_below_zero(steps).await?;
     }
-    steps.table("customer_rfm").await?;
     find_ranges_of_segments(steps).await?;
-    for table in ["rfm_segments", "rfm_thresholds", "rfm_concentration"] {
-        steps.table(table).await?;
-    }
+    steps.tables(&["customer_rfm", "rfm_segments", "rfm_concentration"]).await?;
+    steps.table("rfm_thresholds").await?;
     if rfm.compare_to.is_some() {
         steps.table("segment_migration").await?;
     }

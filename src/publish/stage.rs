@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use datafusion::arrow::array::{AsArray, BooleanArray, RecordBatch, UInt64Array};
@@ -28,8 +28,8 @@ use crate::cluster::{self, OnCluster};
 use crate::error::{Error, Result};
 use crate::kept;
 use crate::rows::with_schema;
+use crate::sink::Sink;
 use crate::source::WrittenFile;
-use crate::steps::Sink;
 use crate::tables::{Table, part_name};
 use crate::udf::part_number::part_numbers;
 
@@ -40,31 +40,44 @@ pub struct Stage {
     attempt: String,
     rows_per_part: usize,
     as_delta: bool,
-    /// Tables that are being written.
+    written: Mutex<Tables>,
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    /// Those that are being written.
     open: BTreeMap<&'static str, PartWriter>,
-    /// What executors wrote of tables: for each time that rows were added, files that are each in the table's order.
+    /// What executors wrote of them: for each time that rows were added, files that are each in the table's order.
     spread: BTreeMap<&'static str, Vec<Vec<WrittenFile>>>,
-    pub tables: BTreeMap<String, TableObjects>,
+    finished: BTreeMap<String, TableObjects>,
 }
 
 impl Stage {
     #[must_use]
     pub fn new(place: Place, attempt: String, rows_per_part: usize, as_delta: bool) -> Self {
-        Self {
-            place,
-            attempt,
-            rows_per_part,
-            as_delta,
-            open: BTreeMap::new(),
-            spread: BTreeMap::new(),
-            tables: BTreeMap::new(),
-        }
+        Self { place, attempt, rows_per_part, as_delta, written: Mutex::default() }
+    }
+
+    /// The tables that are finished.
+    #[must_use]
+    pub fn into_tables(self) -> BTreeMap<String, TableObjects> {
+        self.written.into_inner().unwrap_or_else(PoisonError::into_inner).finished
+    }
+
+    fn written(&self) -> MutexGuard<'_, Tables> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins one object.
     fn open_part(&self, table: &Table, number: usize) -> PartWriter {
         let staged = self.place.staged(&self.attempt, table.name, number);
         PartWriter::open(&self.place.store, staged, table.schema(), Compressed::Well)
+    }
+
+    /// What writes a table's rows: begun, or continued.
+    fn take_writer(&self, table: &Table) -> PartWriter {
+        let open = self.written().open.remove(table.name);
+        open.unwrap_or_else(|| self.open_part(table, 0))
     }
 
     /// A part's name among the published ones. A Delta table's files are never replaced, so that readers of its older versions find theirs.
@@ -145,7 +158,7 @@ impl Stage {
 
     /// Makes the parts of a table of what executors wrote of it.
     async fn gather(
-        &mut self,
+        &self,
         context: &SessionContext,
         table: &Table,
         spread: &[Vec<WrittenFile>],
@@ -189,7 +202,7 @@ impl Stage {
 
     /// Notes a table's parts, and gives them as a relation.
     fn note(
-        &mut self,
+        &self,
         context: &SessionContext,
         table: &Table,
         parts: Vec<Part>,
@@ -197,14 +210,14 @@ impl Stage {
         let relation = self.relation(context, table, &parts)?;
         let rows = parts.iter().map(|part| part.rows).sum();
         let groups = table.groups.clone();
-        self.tables.insert(table.name.to_owned(), TableObjects { rows, groups, parts });
+        self.written().finished.insert(table.name.to_owned(), TableObjects { rows, groups, parts });
         Ok(relation)
     }
 
     /// Splits a table that has grown too large for one part: by a hash of the key, into a number of parts that depends on
     /// its rows alone, each in the table's order.
     async fn split(
-        &mut self,
+        &self,
         context: &SessionContext,
         table: &Table,
         whole: &Path,
@@ -242,7 +255,7 @@ impl Stage {
 #[async_trait]
 impl Sink for Stage {
     async fn append(
-        &mut self,
+        &self,
         context: &SessionContext,
         table: &Table,
         plan: Arc<dyn ExecutionPlan>,
@@ -252,7 +265,7 @@ impl Sink for Stage {
             let kind = Kind::Rows { table: table.name.to_owned(), groups: table.groups.clone() };
             let files = kept::write_between(context, remote, kind).await?;
             let appended = files.iter().map(|file| file.rows).sum();
-            self.spread.entry(table.name).or_default().push(files);
+            self.written().spread.entry(table.name).or_default().push(files);
             return Ok(appended);
         }
         if let Some(cluster) = cluster.filter(|_| !table.groups.is_empty()) {
@@ -262,33 +275,27 @@ impl Sink for Stage {
                 rows.iter().map(|batch| with_schema(batch, &table.schema())).collect::<Result<Vec<_>>>()?;
             let file = cluster.scratch.write(&table.schema(), &rows).await?;
             let appended = file.rows;
-            self.spread.entry(table.name).or_default().push(vec![file]);
+            self.written().spread.entry(table.name).or_default().push(vec![file]);
             return Ok(appended);
         }
-        let mut writer = match self.open.remove(table.name) {
-            Some(writer) => writer,
-            None => self.open_part(table, 0),
-        };
+        let mut writer = self.take_writer(table);
         let before = writer.rows;
         let mut stream = execute_stream(plan, context.task_ctx())?;
         while let Some(batch) = stream.next().await {
             writer.write(&with_schema(&batch?, &table.schema())?).await?;
         }
         let appended = writer.rows - before;
-        self.open.insert(table.name, writer);
+        self.written().open.insert(table.name, writer);
         Ok(appended)
     }
 
-    async fn finish(&mut self, context: &SessionContext, table: &Table) -> Result<Arc<dyn TableProvider>> {
-        if let Some(spread) = self.spread.remove(table.name) {
+    async fn finish(&self, context: &SessionContext, table: &Table) -> Result<Arc<dyn TableProvider>> {
+        let spread = self.written().spread.remove(table.name);
+        if let Some(spread) = spread {
             let parts = self.gather(context, table, &spread).await?;
             return self.note(context, table, parts);
         }
-        let writer = match self.open.remove(table.name) {
-            Some(writer) => writer,
-            None => self.open_part(table, 0),
-        };
-        let (staged, written) = ended(writer).await?;
+        let (staged, written) = ended(self.take_writer(table)).await?;
         let rows = written.rows;
         let parts = if rows > self.rows_per_part as u64 {
             self.split(context, table, &staged, rows).await?

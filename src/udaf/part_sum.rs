@@ -83,8 +83,8 @@ impl AggregateUDFImpl for PartSum {
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let data_type = summed(&args)?;
         Ok(match data_type {
-            DataType::Int64 => Box::new(SingleGroup(Sums::<Int64Type>::new(data_type, 1))),
-            _ => Box::new(SingleGroup(Sums::<Decimal128Type>::new(data_type, 1))),
+            DataType::Int64 => Box::new(SingleGroup(Sums::<Int64Type>::of_one(data_type))),
+            _ => Box::new(SingleGroup(Sums::<Decimal128Type>::of_one(data_type))),
         })
     }
 
@@ -95,8 +95,8 @@ impl AggregateUDFImpl for PartSum {
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
         let data_type = summed(&args)?;
         Ok(match data_type {
-            DataType::Int64 => Box::new(Sums::<Int64Type>::new(data_type, 0)),
-            _ => Box::new(Sums::<Decimal128Type>::new(data_type, 0)),
+            DataType::Int64 => Box::new(Sums::<Int64Type>::new(data_type)),
+            _ => Box::new(Sums::<Decimal128Type>::new(data_type)),
         })
     }
 
@@ -118,17 +118,23 @@ fn summed(args: &AccumulatorArgs) -> Result<DataType> {
 struct Sums<T: ArrowPrimitiveType> {
     data_type: DataType,
     values: Vec<T::Native>,
-    found: Vec<bool>,
+    /// Kept from the first row on that has no value or is not let in: before it each group has one, since it has rows.
+    found: Option<Vec<bool>>,
 }
 
 impl<T: ArrowPrimitiveType> Sums<T> {
-    fn new(data_type: DataType, groups: usize) -> Self {
-        Self { data_type, values: vec![T::default_value(); groups], found: vec![false; groups] }
+    /// No groups as yet.
+    fn new(data_type: DataType) -> Self {
+        Self { data_type, values: Vec::new(), found: None }
+    }
+
+    /// One group, which may have no rows.
+    fn of_one(data_type: DataType) -> Self {
+        Self { data_type, values: vec![T::default_value()], found: Some(vec![false]) }
     }
 
     fn add(&mut self, group: usize, value: T::Native) -> Result<()> {
         self.values[group] = self.values[group].add_checked(value).map_err(|_| self.too_much())?;
-        self.found[group] = true;
         Ok(())
     }
 
@@ -148,18 +154,22 @@ impl<T: ArrowPrimitiveType + Debug> GroupsAccumulator for Sums<T> {
         opt_filter: Option<&BooleanArray>,
         total_num_groups: usize,
     ) -> Result<()> {
+        let groups_before = self.values.len();
         self.values.resize(total_num_groups, T::default_value());
-        self.found.resize(total_num_groups, false);
         let values = values[0].as_primitive::<T>();
-        if opt_filter.is_none() && values.null_count() == 0 {
+        if self.found.is_none() && opt_filter.is_none() && values.null_count() == 0 {
             let mut rows = group_indices.iter().zip(values.values());
             return rows.try_for_each(|(group, value)| self.add(*group, *value));
         }
+        let mut found = self.found.take().unwrap_or_else(|| vec![true; groups_before]);
+        found.resize(total_num_groups, false);
         for (row, group) in group_indices.iter().enumerate() {
             if passes(opt_filter, row) && values.is_valid(row) {
                 self.add(*group, values.value(row))?;
+                found[*group] = true;
             }
         }
+        self.found = Some(found);
         Ok(())
     }
 
@@ -174,8 +184,11 @@ impl<T: ArrowPrimitiveType + Debug> GroupsAccumulator for Sums<T> {
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let sums = emit_to.take_needed(&mut self.values);
-        let found = NullBuffer::from(emit_to.take_needed(&mut self.found));
-        let found = Some(found).filter(|found| found.null_count() > 0);
+        let found = self.found.as_mut().map(|found| NullBuffer::from(emit_to.take_needed(found)));
+        let found = found.filter(|found| found.null_count() > 0);
+        if self.values.is_empty() {
+            self.found = None;
+        }
         let sums = PrimitiveArray::<T>::try_new(sums.into(), found)?;
         Ok(Arc::new(sums.with_data_type(self.data_type.clone())))
     }
@@ -191,12 +204,14 @@ impl<T: ArrowPrimitiveType + Debug> GroupsAccumulator for Sums<T> {
         opt_filter: Option<&BooleanArray>,
     ) -> Result<Vec<ArrayRef>> {
         let rows: Vec<usize> = (0..values[0].len()).collect();
-        let mut single = Self::new(self.data_type.clone(), 0);
+        let mut single = Self::new(self.data_type.clone());
         single.update_batch(values, &rows, opt_filter, rows.len())?;
         single.state(EmitTo::All)
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.values.capacity() * size_of::<T::Native>() + self.found.capacity()
+        size_of_val(self)
+            + self.values.capacity() * size_of::<T::Native>()
+            + self.found.as_ref().map_or(0, Vec::capacity)
     }
 }

@@ -29,6 +29,9 @@ const KEY: DataType = DataType::Decimal128(38, 0);
 /// Below this many values nothing is compacted.
 const COMPACT_FROM: usize = 1 << 14;
 
+/// Whole numbers from 0 up to this are counted in place: days and orders hardly go further, and need no sorting then.
+const COUNTED_IN_PLACE: usize = 1 << 12;
+
 static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
     Documentation::builder(
         DocSection::default(),
@@ -37,7 +40,7 @@ static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
          (Hyndman and Fan 1996), ((b - r) x_j + r x_{j+1}) / b, as a double. A value lies above edge k exactly when it is above \
          x_j: the edge is below x_{j+1} unless that equals x_j. Exact at any size. Nulls are passed over; without values the \
          lists are empty. Takes 24 bytes of memory for each distinct value, of the ranges alone where those are given, and up to 16 \
-         more for others.",
+         more for others; for whole numbers from 0 to 4,095 no more than 32 KiB, and hardly any time.",
         "quantile_edges(value, bins [, ranges])",
     )
     .with_argument("value", "A whole number, a decimal or a double.")
@@ -158,17 +161,33 @@ struct Ranked {
     values: Vec<i128>,
     counts: Vec<u64>,
     unsorted: Vec<i128>,
+    /// How often each small number occurs beside those.
+    in_place: Vec<u64>,
 }
 
 impl Ranked {
     fn push(&mut self, value: i128) {
+        if let Some(place) = usize::try_from(value).ok().filter(|place| *place < COUNTED_IN_PLACE) {
+            if place >= self.in_place.len() {
+                self.in_place.resize(place + 1, 0);
+            }
+            self.in_place[place] += 1;
+            return;
+        }
         self.unsorted.push(value);
         if self.unsorted.len() >= COMPACT_FROM.max(self.values.len()) {
-            self.compact();
+            self.sort_in();
         }
     }
 
+    /// Brings all values together in their order.
     fn compact(&mut self) {
+        self.sort_in();
+        let in_place = std::mem::take(&mut self.in_place);
+        self.merge((0..).zip(in_place).filter(|(_, count)| *count > 0));
+    }
+
+    fn sort_in(&mut self) {
         let mut unsorted = std::mem::take(&mut self.unsorted);
         unsorted.sort_unstable();
         let runs = unsorted.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as u64));
@@ -199,7 +218,7 @@ impl Ranked {
 
     fn size(&self) -> usize {
         (self.values.capacity() + self.unsorted.capacity()) * size_of::<i128>()
-            + self.counts.capacity() * size_of::<u64>()
+            + (self.counts.capacity() + self.in_place.capacity()) * size_of::<u64>()
     }
 }
 
