@@ -107,6 +107,10 @@ impl PartWriter {
 
     pub async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.rows += batch.num_rows() as u64;
+        if self.coalescer.is_empty() && batch.num_rows() == ROWS_PER_BATCH {
+            // as it is to be: no need to copy it
+            return self.add(batch.clone()).await;
+        }
         self.coalescer.push_batch(batch.clone())?;
         self.gather().await
     }
@@ -124,13 +128,19 @@ impl PartWriter {
         Ok(Written { rows: self.rows, bytes: self.bytes, sha256: hex::encode(self.digest.finalize()) })
     }
 
-    /// Takes full batches, and has a row group encoded once it is full.
+    /// Takes full batches.
     async fn gather(&mut self) -> Result<()> {
         while let Some(batch) = self.coalescer.next_completed_batch() {
-            self.batches.push(batch);
-            if self.batches.len() == ROWS_PER_ROW_GROUP / ROWS_PER_BATCH {
-                self.encode().await?;
-            }
+            self.add(batch).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds a batch to the row group, and has that encoded once it is full.
+    async fn add(&mut self, batch: RecordBatch) -> Result<()> {
+        self.batches.push(batch);
+        if self.batches.len() == ROWS_PER_ROW_GROUP / ROWS_PER_BATCH {
+            self.encode().await?;
         }
         Ok(())
     }
