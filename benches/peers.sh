@@ -11,7 +11,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 compare() { # name, our command, the peer's
-    hyperfine --warmup 1 --runs 5 --export-json "$work/times.json" "$2" "$3" >"$work/log" 2>&1
+    # each writes anew: neither has what it wrote before to replace or to tidy up
+    hyperfine --warmup 1 --runs 5 --prepare "rm -rf $work/out $work/*.parquet" --export-json "$work/times.json" "$2" "$3" >"$work/log" 2>&1
     "$python" - "$1" "$work/times.json" <<'PYTHON'
 import json, sys
 ours, peer = (result["median"] for result in json.load(open(sys.argv[2]))["results"])

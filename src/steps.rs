@@ -88,6 +88,14 @@ impl PlannedRows {
     }
 }
 
+/// A published table that is finished.
+struct Written {
+    rows: PlannedRows,
+    count: u64,
+    elapsed: Duration,
+    relation: Arc<dyn TableProvider>,
+}
+
 pub struct Steps<'a> {
     pub context: &'a SessionContext,
     pub parameters: Parameters,
@@ -105,6 +113,7 @@ pub struct Steps<'a> {
     kept: BTreeMap<&'static str, MemoryReservation>,
     /// How long the files of each stage took.
     pub durations: BTreeMap<&'static str, Duration>,
+    /// What came since counts for the stage of the next file to end.
     latest_end: Instant,
     /// The tables that are finished.
     finished: BTreeMap<&'static str, Arc<dyn TableProvider>>,
@@ -223,7 +232,7 @@ impl<'a> Steps<'a> {
         let rows = Rows { schema, batches };
         let kept = keep_rows(self.context, &rows).await.map_err(|error| file.blame(error))?;
         self.register_kept(file, &kept)?;
-        self.end(&planned, kept.rows);
+        self.end(&planned, kept.rows, planned.begun.elapsed());
         Ok(rows)
     }
 
@@ -241,7 +250,7 @@ impl<'a> Steps<'a> {
         };
         let kept = kept.map_err(|error| planned.file.blame(error))?;
         self.register_kept(planned.file, &kept)?;
-        self.end(&planned, kept.rows);
+        self.end(&planned, kept.rows, planned.begun.elapsed());
         Ok(kept)
     }
 
@@ -275,9 +284,9 @@ impl<'a> Steps<'a> {
         let at_a_time = if self.has_ample_memory() { names.len() } else { 1 };
         let written = stream::iter(names).map(|name| self.written(name)).buffered(at_a_time);
         let written: Vec<_> = written.try_collect().await?;
-        for (rows, count, relation) in written {
+        for Written { rows, count, elapsed, relation } in written {
             self.register_finished(rows.planned.file.name, relation)?;
-            self.end_rows(&rows, count);
+            self.end_rows(&rows, count, elapsed);
         }
         Ok(())
     }
@@ -293,11 +302,11 @@ impl<'a> Steps<'a> {
     }
 
     /// Writes a whole table.
-    async fn written(&self, name: &str) -> Result<(PlannedRows, u64, Arc<dyn TableProvider>)> {
+    async fn written(&self, name: &str) -> Result<Written> {
         let rows = self.plan_rows(name).await?;
         let count = rows.append(self.context, self.sink).await?;
         let relation = self.sink.finish(self.context, &rows.table).await?;
-        Ok((rows, count, relation))
+        Ok(Written { elapsed: rows.planned.begun.elapsed(), rows, count, relation })
     }
 
     /// Runs a file whose relation is a published table and adds its rows to that, led by the group under way.
@@ -308,7 +317,7 @@ impl<'a> Steps<'a> {
         self.progress.began(sql::file(name)?);
         let rows = self.plan_rows(name).await?;
         let count = rows.append(self.context, self.sink).await?;
-        self.end_rows(&rows, count);
+        self.end_rows(&rows, count, rows.planned.begun.elapsed());
         Ok(count)
     }
 
@@ -385,7 +394,7 @@ impl<'a> Steps<'a> {
         Planned::try_new(file, sql::bind(self.context, file, &self.parameters).await?).await
     }
 
-    fn end_rows(&mut self, rows: &PlannedRows, count: u64) {
+    fn end_rows(&mut self, rows: &PlannedRows, count: u64, elapsed: Duration) {
         let PlannedRows { table, withheld, .. } = rows;
         if self.withholds(table) {
             *self.withheld.entry(table.name).or_default() += withheld;
@@ -397,12 +406,11 @@ impl<'a> Steps<'a> {
                 "withheld, since they stand for too few customers"
             );
         }
-        self.end(&rows.planned, count);
+        self.end(&rows.planned, count, elapsed);
     }
 
-    fn end(&mut self, planned: &Planned, rows: u64) {
-        let Planned { file, bound, plan, begun } = planned;
-        let elapsed = begun.elapsed();
+    fn end(&mut self, planned: &Planned, rows: u64, elapsed: Duration) {
+        let Planned { file, bound, plan, .. } = planned;
         self.progress.ended(file, rows, elapsed);
         // with what came between, and files that ran side by side counted once
         *self.durations.entry(file.stage).or_default() += self.latest_end.elapsed();
