@@ -1,10 +1,25 @@
 -- The thresholds count the customers of each score, and all of them.
-WITH counted AS (
-    SELECT 'recency' AS dimension, recency_score AS score, count(*) AS customers FROM customer_rfm GROUP BY recency_score
-    UNION ALL
-    SELECT 'frequency', frequency_score, count(*) FROM customer_rfm GROUP BY frequency_score
-    UNION ALL
-    SELECT 'monetary', monetary_score, count(*) FROM customer_rfm GROUP BY monetary_score
+WITH cell AS (
+    SELECT
+        make_array(recency_score, frequency_score, monetary_score) AS scores,
+        count(*) AS customers
+    FROM customer_rfm
+    GROUP BY recency_score, frequency_score, monetary_score
+),
+
+counted AS (
+    SELECT
+        dimension,
+        score,
+        sum(customers) AS customers
+    FROM (
+        SELECT
+            unnest(make_array('recency', 'frequency', 'monetary')) AS dimension,
+            unnest(scores) AS score,
+            customers
+        FROM cell
+    ) AS scores_of_cells
+    GROUP BY dimension, score
 )
 
 SELECT *

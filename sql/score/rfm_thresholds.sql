@@ -46,23 +46,34 @@ bin AS (
     FROM edge
 ),
 
+-- All customers of the same three scores at once, so that they are read once.
+cell AS (
+    SELECT
+        make_array(recency_score, frequency_score, monetary_score) AS scores,
+        count(*) AS customers,
+        make_array(CAST(min(recency_days) AS DOUBLE), CAST(min(frequency) AS DOUBLE), CAST(min(monetary) AS DOUBLE)) AS least,
+        make_array(CAST(max(recency_days) AS DOUBLE), CAST(max(frequency) AS DOUBLE), CAST(max(monetary) AS DOUBLE)) AS most
+    FROM customer_rfm
+    GROUP BY recency_score, frequency_score, monetary_score
+),
+
 scored AS (
     SELECT
-        'recency' AS dimension,
-        recency_score AS score,
-        count(*) AS customers,
-        CAST(min(recency_days) AS DOUBLE) AS least,
-        CAST(max(recency_days) AS DOUBLE) AS most
-    FROM customer_rfm
-    GROUP BY recency_score
-    UNION ALL
-    SELECT 'frequency', frequency_score, count(*), CAST(min(frequency) AS DOUBLE), CAST(max(frequency) AS DOUBLE)
-    FROM customer_rfm
-    GROUP BY frequency_score
-    UNION ALL
-    SELECT 'monetary', monetary_score, count(*), CAST(min(monetary) AS DOUBLE), CAST(max(monetary) AS DOUBLE)
-    FROM customer_rfm
-    GROUP BY monetary_score
+        dimension,
+        score,
+        sum(customers) AS customers,
+        min(least) AS least,
+        max(most) AS most
+    FROM (
+        SELECT
+            unnest(make_array('recency', 'frequency', 'monetary')) AS dimension,
+            unnest(scores) AS score,
+            customers,
+            unnest(least) AS least,
+            unnest(most) AS most
+        FROM cell
+    ) AS scores_of_cells
+    GROUP BY dimension, score
 )
 
 SELECT
