@@ -22,7 +22,7 @@
 //! | a relation | `sql/<stage>/<relation>.sql`, listed in [`sql`] |
 //! | the input | [`location`] and [`store`] for where it stands, [`source`] for files and schema, `source/order_line.rs` for our columns, `source/mapping.rs` for what a user wrote of them, `source/hierarchy.rs` for categories, `source/cast.rs` for types |
 //! | aggregates and functions | [`udaf`], [`udf`] |
-//! | published tables | [`tables`] for schemas, [`audit`], [`publish`] for staging, commits and promotion; `publish/spread.rs` for what executors wrote |
+//! | published tables | [`tables`] for schemas, [`sink`] for where their rows go, [`audit`], [`publish`] for staging, commits and promotion; `publish/spread.rs` for what executors wrote |
 //! | reading what was published | [`query`] |
 //! | segment maps | [`segments`], with those that come along in `segments/*.toml`; `segments/table.rs` for those in a table |
 //! | privacy | `udf/pseudonym.rs` for ids, [`withhold`] for small groups |
