@@ -1,8 +1,8 @@
 //! A rule for the planner, and its operator: what may be aggregated in parts is aggregated before any exchange, and not merged by it.
 //!
-//! By keys it goes batch by batch ([`near`]): the lines of an order stand near one another, and where what follows takes them as
+//! By keys it goes batch by batch (`near`): the lines of an order stand near one another, and where what follows takes them as
 //! one row, four fifths of what it looks up and exchanges are gone, for the memory of a batch. Without keys a part is as many rows as
-//! memory allows ([`whole`]): what is counted for all is then added up side by side, and not in one task.
+//! memory allows (`whole`): what is counted for all is then added up side by side, and not in one task.
 
 use std::fmt;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 //!
 //! The client plans, decides and publishes as it does with the embedded engine; a plan that reads much is handed to the scheduler
 //! as it is, so what runs on executors is what would run here. Rows that stages after it need stand in Parquet under the run's
-//! attempt ([`crate::publish::Scratch`]), written by the executors side by side ([`write`]).
+//! attempt ([`crate::publish::Scratch`]), written by the executors side by side (`cluster::write`).
 
 use std::sync::{Arc, OnceLock};
 

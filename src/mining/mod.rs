@@ -4,8 +4,8 @@
 //! mined apart, each over the transactions' prefixes up to the end of its range (Li et al. 2008, "PFP: parallel FP-growth").
 //!
 //! Within a range the search is depth first over conditional databases, as in FP-growth (Han et al. 2000) and LCM (Uno et al.
-//! 2004). While more than 64 items may extend an itemset, a database is a list of lists ([`sparse`]); from there on a
-//! transaction is one machine word ([`dense`]), and of at most 16 items all subsets are counted at once. An item that is in
+//! 2004). While more than 64 items may extend an itemset, a database is a list of lists (`sparse`); from there on a
+//! transaction is one machine word (`dense`), and of at most 16 items all subsets are counted at once. An item that is in
 //! every transaction of a conditional database extends all itemsets found in it and is not searched (perfect extensions).
 
 use std::ops::{ControlFlow, Range};

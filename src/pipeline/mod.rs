@@ -1,5 +1,5 @@
-//! The order of the stages: clean; customers are scored in [`customers`], baskets grouped in [`groups`], itemsets found in
-//! [`mine`], their rules in [`rules`].
+//! The order of the stages: clean; customers are scored in `customers`, baskets grouped in `groups`, itemsets found in
+//! `mine`, their rules in `rules`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
