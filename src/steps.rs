@@ -435,3 +435,24 @@ impl<'a> Steps<'a> {
         self.explained.push(Explained { file, parameters: bound.to_string(), plan });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Arguments, Config};
+    use crate::session;
+
+    #[test]
+    fn memory_is_ample_until_an_eighth_of_it_is_taken() {
+        let arguments =
+            Arguments { set: vec!["engine.memory_limit=64MiB".to_owned()], ..Arguments::default() };
+        let context = session::embedded(&Config::load(&arguments).unwrap().engine).unwrap();
+        let mut silent = Silent;
+        let steps = Steps::new(&context, Mode::Explain, &mut silent, &Nowhere);
+        let kept = MemoryConsumer::new("rows").register(&context.runtime_env().memory_pool);
+        kept.grow(8 << 20);
+        assert!(steps.has_ample_memory());
+        kept.grow(1);
+        assert!(!steps.has_ample_memory());
+    }
+}
