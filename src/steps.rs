@@ -11,8 +11,9 @@ use datafusion::catalog::TableProvider;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryReservation};
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
-use datafusion::prelude::{DataFrame, SessionContext};
-use futures::{StreamExt, TryStreamExt, stream};
+use datafusion::prelude::SessionContext;
+use futures::TryStreamExt;
+use futures::future::join_all;
 
 use crate::cluster;
 use crate::error::{Error, Result};
@@ -24,6 +25,10 @@ use crate::sql::{self, Bound, Parameters, SqlFile};
 use crate::tables::{self, Table};
 use crate::text::without_middle;
 use crate::withhold::without_small_groups;
+
+/// Of memory for each row of a batch of each partition, for tables side by side: a hundred operators that hold two batches of half a
+/// kilobyte a row.
+const MEMORY_A_ROW: usize = 128 << 10;
 
 /// How far to go with each file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +116,7 @@ pub struct Steps<'a> {
     sink: &'a dyn Sink,
     /// The memory of rows kept between stages, by relation.
     kept: BTreeMap<&'static str, MemoryReservation>,
-    /// How long the files of each stage took.
+    /// How long it took up to the end of each stage's files, from the end of the file before.
     pub durations: BTreeMap<&'static str, Duration>,
     /// What came since counts for the stage of the next file to end.
     latest_end: Instant,
@@ -192,10 +197,7 @@ impl<'a> Steps<'a> {
             let plan = bound.frame.clone().create_physical_plan().await?;
             self.explain(file, &bound, &plan);
         }
-        // simplified once, and not for each file that reads it
-        let plan =
-            self.context.state().optimize(bound.frame.logical_plan()).map_err(|error| file.blame(error))?;
-        self.register(file.name, DataFrame::new(self.context.state(), plan).into_view())
+        self.register(file.name, bound.frame.into_view())
     }
 
     /// Registers a file that several others read: as a view, or as kept rows where all executors of a cluster would make them anew for each
@@ -221,6 +223,7 @@ impl<'a> Steps<'a> {
     /// # Errors
     /// When it does not plan or run.
     pub async fn rows(&mut self, name: &str) -> Result<Rows> {
+        self.progress.began(sql::file(name)?);
         let planned = self.plan(name).await?;
         let file = planned.file;
         let schema = all_nullable(&planned.plan.schema());
@@ -241,6 +244,7 @@ impl<'a> Steps<'a> {
     /// # Errors
     /// When it does not plan or run.
     pub async fn keep(&mut self, name: &str) -> Result<Kept> {
+        self.progress.began(sql::file(name)?);
         let planned = self.plan(name).await?;
         let kept = if self.mode == Mode::Explain {
             let rows = Rows { schema: all_nullable(&planned.plan.schema()), batches: Vec::new() };
@@ -281,22 +285,33 @@ impl<'a> Steps<'a> {
         for name in names {
             self.progress.began(sql::file(name)?);
         }
-        let at_a_time = if self.has_ample_memory() { names.len() } else { 1 };
-        let written = stream::iter(names).map(|name| self.written(name)).buffered(at_a_time);
-        let written: Vec<_> = written.try_collect().await?;
-        for Written { rows, count, elapsed, relation } in written {
+        let mut written = Vec::with_capacity(names.len());
+        if self.has_ample_memory() {
+            // all end before an error is told: nothing is written any more when what was is removed
+            written.extend(join_all(names.iter().map(|name| self.written(name))).await);
+        } else {
+            for name in names {
+                written.push(Ok(self.written(name).await?));
+            }
+        }
+        for Written { rows, count, elapsed, relation } in written.into_iter().collect::<Result<Vec<_>>>()? {
             self.register_finished(rows.planned.file.name, relation)?;
             self.end_rows(&rows, count, elapsed);
         }
         Ok(())
     }
 
-    /// Whether tables side by side would do without spilling: sorting what is kept, with what is computed of it, takes some six times its
-    /// memory.
+    /// Whether tables side by side would do without more memory than there is: all that sort or exchange have equal shares of it, whatever
+    /// they need, and each partition of a table may have some thirty of them that hold a few batches.
     fn has_ample_memory(&self) -> bool {
+        if cluster::of(self.context).is_some() {
+            return true;
+        }
+        let config = self.context.copied_config();
+        let needed = config.target_partitions() * config.batch_size() * MEMORY_A_ROW;
         let pool = &self.context.runtime_env().memory_pool;
         match pool.memory_limit() {
-            MemoryLimit::Finite(limit) => pool.reserved() <= limit / 8,
+            MemoryLimit::Finite(limit) => needed <= limit && pool.reserved() <= limit / 8,
             _ => true,
         }
     }
@@ -388,9 +403,8 @@ impl<'a> Steps<'a> {
         Ok(table.led_by(&self.group.columns))
     }
 
-    async fn plan(&mut self, name: &str) -> Result<Planned> {
+    async fn plan(&self, name: &str) -> Result<Planned> {
         let file = sql::file(name)?;
-        self.progress.began(file);
         Planned::try_new(file, sql::bind(self.context, file, &self.parameters).await?).await
     }
 
@@ -442,17 +456,22 @@ mod tests {
     use crate::config::{Arguments, Config};
     use crate::session;
 
+    fn context(memory_limit: &str) -> SessionContext {
+        let limit = format!("engine.memory_limit={memory_limit}");
+        let set = vec![limit, "engine.target_partitions=4".to_owned()];
+        session::embedded(&Config::load(&Arguments { set, ..Arguments::default() }).unwrap().engine).unwrap()
+    }
+
     #[test]
-    fn memory_is_ample_until_an_eighth_of_it_is_taken() {
-        let arguments =
-            Arguments { set: vec!["engine.memory_limit=64MiB".to_owned()], ..Arguments::default() };
-        let context = session::embedded(&Config::load(&arguments).unwrap().engine).unwrap();
-        let mut silent = Silent;
-        let steps = Steps::new(&context, Mode::Explain, &mut silent, &Nowhere);
-        let kept = MemoryConsumer::new("rows").register(&context.runtime_env().memory_pool);
-        kept.grow(8 << 20);
-        assert!(steps.has_ample_memory());
-        kept.grow(1);
-        assert!(!steps.has_ample_memory());
+    fn memory_is_ample_where_it_is_large_for_the_partitions_and_mostly_free() {
+        let is_ample = |memory_limit: &str, taken: usize| {
+            let (context, mut silent) = (context(memory_limit), Silent);
+            let kept = MemoryConsumer::new("rows").register(&context.runtime_env().memory_pool);
+            kept.grow(taken);
+            Steps::new(&context, Mode::Explain, &mut silent, &Nowhere).has_ample_memory()
+        };
+        assert!(is_ample("4GiB", 0) && is_ample("4GiB", 512 << 20));
+        assert!(!is_ample("4GiB", (512 << 20) + 1));
+        assert!(!is_ample("4095MiB", 0));
     }
 }

@@ -57,7 +57,7 @@ summarised AS (
 SELECT
     CASE
         WHEN CAST($pseudonymise AS BOOLEAN) THEN pseudonym(arrow_cast(customer_id, 'Utf8'))
-        ELSE arrow_cast(customer_id, 'Utf8View')
+        ELSE arrow_cast(customer_id, 'Utf8')
     END AS customer_id,
     reason AS left_out_as,
     CASE WHEN CAST($drop_duplicates AS BOOLEAN) THEN copies ELSE distinct_lines END AS lines_read,

@@ -29,7 +29,8 @@ const KEY: DataType = DataType::Decimal128(38, 0);
 /// Below this many values nothing is compacted.
 const COMPACT_FROM: usize = 1 << 14;
 
-/// Whole numbers from 0 up to this are counted in place: days and orders hardly go further, and need no sorting then.
+/// Numbers from 0 up to this are counted in place, where they are not far above how many there are: days and orders hardly go further, and
+/// need no sorting then.
 const COUNTED_IN_PLACE: usize = 1 << 12;
 
 static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
@@ -40,7 +41,7 @@ static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
          (Hyndman and Fan 1996), ((b - r) x_j + r x_{j+1}) / b, as a double. A value lies above edge k exactly when it is above \
          x_j: the edge is below x_{j+1} unless that equals x_j. Exact at any size. Nulls are passed over; without values the \
          lists are empty. Takes 24 bytes of memory for each distinct value, of the ranges alone where those are given, and up to 16 \
-         more for others; for whole numbers from 0 to 4,095 no more than 32 KiB, and hardly any time.",
+         more for others; whole numbers below 4,096 are counted in place, in up to 64 bytes for each value and at most 64 KiB.",
         "quantile_edges(value, bins [, ranges])",
     )
     .with_argument("value", "A whole number, a decimal or a double.")
@@ -163,11 +164,15 @@ struct Ranked {
     unsorted: Vec<i128>,
     /// How often each small number occurs beside those.
     in_place: Vec<u64>,
+    /// How many values came.
+    pushed: usize,
 }
 
 impl Ranked {
     fn push(&mut self, value: i128) {
-        if let Some(place) = usize::try_from(value).ok().filter(|place| *place < COUNTED_IN_PLACE) {
+        self.pushed += 1;
+        let most = COUNTED_IN_PLACE.min(self.in_place.len().max(4 * self.pushed));
+        if let Some(place) = usize::try_from(value).ok().filter(|place| *place < most) {
             if place >= self.in_place.len() {
                 self.in_place.resize(place + 1, 0);
             }
