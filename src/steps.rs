@@ -302,8 +302,9 @@ impl<'a> Steps<'a> {
     }
 
     /// Whether tables side by side would do without more memory than there is: all that sort or exchange have equal shares of it, whatever
-    /// they need, and each partition of a table may have some thirty of them that hold a few batches.
+    /// they need, and a share must hold its batches.
     fn has_ample_memory(&self) -> bool {
+        // there it is the executors' memory, which their slots divide
         if cluster::of(self.context).is_some() {
             return true;
         }

@@ -464,6 +464,16 @@ mod tests {
     }
 
     #[test]
+    fn numbers_counted_in_place_and_those_beyond_are_in_one_order() {
+        // all below 5,000, first in no order and then again
+        let numbers: Vec<Option<i64>> = (0..10_000).map(|place| Some(place * 3_571 % 5_000)).collect();
+        let sorted =
+            format!("[{}]", (0..5_000).map(|number| number.to_string()).collect::<Vec<_>>().join(", "));
+        let found = "SELECT array_distinct(quantile_edges(value, 9999)['values']) FROM t";
+        assert_eq!(value(&context(&numbers), found).unwrap(), sorted);
+    }
+
+    #[test]
     fn ranges_of_other_values_are_refused() {
         let context = context(&[Some(1), Some(2), Some(300)]);
         for ranges in ["[9, 0, 0]", "[9]", "[]", "[3, 5, 1, 4, 2]", "[-1]", "[3, NULL]"] {
