@@ -37,16 +37,20 @@ impl Rows {
     /// The one integer of a relation of one row and column; 0 where there is no row, as when explaining.
     #[must_use]
     pub fn single_count(&self) -> i64 {
-        self.single_row()[0]
+        self.integer(0)
     }
 
-    /// The integers of a relation of one row; zeros where there is none, as when explaining.
-    #[must_use]
-    pub fn single_row(&self) -> Vec<i64> {
-        let Some(first) = self.batches.iter().find(|batch| batch.num_rows() > 0) else {
-            return vec![0; self.schema.fields().len()];
-        };
-        first.columns().iter().map(|column| column.as_primitive::<Int64Type>().value(0)).collect()
+    /// The same of a column of several.
+    ///
+    /// # Errors
+    /// When there is no such column.
+    pub fn single_value(&self, column: &str) -> Result<i64> {
+        Ok(self.integer(self.schema.index_of(column)?))
+    }
+
+    fn integer(&self, column: usize) -> i64 {
+        let first = self.batches.iter().find(|batch| batch.num_rows() > 0);
+        first.map_or(0, |batch| batch.column(column).as_primitive::<Int64Type>().value(0))
     }
 }
 

@@ -36,7 +36,7 @@ macro_rules! sql_files {
 sql_files! {
     "clean": ["checked_line", "invalid_line", "line", "line_tally", "reason_tally", "line_count", "group_tally", "group_count"],
     "aggregate": [
-        "basket", "basket_count", "grouped_basket", "basket_of_group", "customer_tally", "customer", "customer_count", "customer_summary", "cohort_retention", "customer_lifecycle", "loyalty_metrics",
+        "basket", "basket_count", "grouped_basket", "basket_of_group", "customer_tally", "customer", "customer_summary", "cohort_retention", "customer_lifecycle", "loyalty_metrics",
         "outside_window",
     ],
     "mine": [

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::concat_batches;
 use datafusion::catalog::TableProvider;
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryReservation};
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use futures::future::join_all;
+use tracing::Instrument;
 
 use crate::cluster;
 use crate::error::{Error, Result};
@@ -340,11 +342,19 @@ impl<'a> Steps<'a> {
     async fn plan_rows(&self, name: &str) -> Result<PlannedRows> {
         let table = self.published_table(name)?;
         let file = sql::file(name)?;
-        let mut bound = sql::bind(self.context, file, &self.parameters).await?;
-        if table.is_grouped() {
-            bound.frame = self.group.lead(bound.frame)?;
-        }
-        let mut rows = PlannedRows { table, planned: Planned::try_new(file, bound).await?, withheld: 0 };
+        let (context, parameters) = (self.context.clone(), self.parameters.clone());
+        let group = table.is_grouped().then(|| self.group.clone());
+        // in a task of its own: tables that are written side by side are planned side by side
+        let planning = async move {
+            let mut bound = sql::bind(&context, file, &parameters).await?;
+            if let Some(group) = group {
+                bound.frame = group.lead(bound.frame)?;
+            }
+            Planned::try_new(file, bound).await
+        };
+        let planned = SpawnedTask::spawn(planning.in_current_span()).await;
+        let planned = planned.map_err(|error| Error::internal("planning broke off").caused_by(error))?;
+        let mut rows = PlannedRows { table, planned: planned?, withheld: 0 };
         if self.withholds(&rows.table) {
             self.withhold(&mut rows).await.map_err(|error| file.blame(error))?;
         }

@@ -46,8 +46,8 @@ summarised AS (
         sum(lines) AS distinct_lines,
         sum(lines) FILTER (WHERE counts AND NOT is_refund) AS counted_lines,
         customer_orders(
-            CASE WHEN NOT is_refund THEN order_id END,
-            CASE WHEN NOT is_refund THEN order_ts END,
+            CASE WHEN NOT (CAST($has_refunds AS BOOLEAN) AND is_refund) THEN order_id END,
+            CASE WHEN NOT (CAST($has_refunds AS BOOLEAN) AND is_refund) THEN order_ts END,
             amount
         ) FILTER (WHERE counts) AS summary
     FROM counted

@@ -1,4 +1,4 @@
--- How far the customers' values reach, where their quantiles end, and how they spread.
+-- How many customers and orders there are, how far the customers' values reach, where their quantiles end, and how they spread.
 --
 -- Grain:      one row
 -- Inputs:     valued_customer
@@ -8,6 +8,7 @@
 -- Formula:    deviation = sqrt(n sum(x^2) - sum(x)^2) / n, exact below the root
 SELECT
     count(*) AS customers,
+    CAST(coalesce(sum(orders), 0) AS BIGINT) AS orders,
     quantile_edges(recency_days, CAST($recency_bins AS BIGINT), $recency_ranges) AS recency,
     quantile_edges(frequency, CAST($frequency_bins AS BIGINT), $frequency_ranges) AS frequency,
     quantile_edges(monetary, CAST($monetary_bins AS BIGINT), $monetary_ranges) AS monetary,

@@ -38,10 +38,9 @@ pub(super) async fn score_customers(
     if !is_tallied {
         tally_as_of(steps, rfm, run_date, run_date).await?;
     }
-    score_as_of(steps, rfm, run_date, run_date).await?;
-    let counted = steps.rows("customer_count").await?.single_row();
-    for (measure, count) in ["customers", "orders"].into_iter().zip(counted) {
-        counts.insert(("rfm", measure.to_owned()), count);
+    let reach = score_as_of(steps, rfm, run_date, run_date).await?;
+    for measure in ["customers", "orders"] {
+        counts.insert(("rfm", measure.to_owned()), reach.single_value(measure)?);
     }
     if rfm.negative == "error" {
         refuse_money_below_zero(steps).await?;
@@ -134,8 +133,8 @@ pub(super) async fn tally_as_of(
 }
 
 /// Registers the customers, valued and scored, as a run of that day would have; the as-of date follows the day as it follows the run
-/// date.
-async fn score_as_of(steps: &mut Steps<'_>, rfm: &Rfm, run_date: NaiveDate, day: NaiveDate) -> Result<()> {
+/// date. Tells how many there are and how far their values reach.
+async fn score_as_of(steps: &mut Steps<'_>, rfm: &Rfm, run_date: NaiveDate, day: NaiveDate) -> Result<Rows> {
     let after = rfm.as_of.unwrap_or(run_date).signed_duration_since(run_date).num_days();
     let as_of = day.checked_add_days(Days::new(after.unsigned_abs()));
     let as_of = as_of.ok_or_else(|| Error::config("the as-of date is out of range"))?;
@@ -151,13 +150,14 @@ async fn score_as_of(steps: &mut Steps<'_>, rfm: &Rfm, run_date: NaiveDate, day:
         &["recency", "frequency", "monetary"],
     )
     .await?;
-    steps.rows("customer_range").await.map_err(too_large)?;
+    let reach = steps.rows("customer_range").await.map_err(too_large)?;
     steps.view("placed_customer").await?;
     steps.view("binned_customer").await?;
     steps.shared_view("weighted_customer").await?;
     find_quantile_ranges(steps, "loyalty_range", "loyalty_quantile_range", &["loyalty"]).await?;
     steps.rows("loyalty_range").await?;
-    steps.shared_view("scored_customer").await
+    steps.shared_view("scored_customer").await?;
+    Ok(reach)
 }
 
 /// Where a cluster finds quantiles, tells it in which ranges they lie, in a pass before: executors then send none of the other values to the

@@ -1,34 +1,51 @@
-//! A set of numbers for each group, kept as one flat vector: what `basket` and `customer_orders` collect.
+//! A set of numbers for each group, all kept together as pairs: what `basket` and `customer_orders` collect.
 
 use std::fmt::Debug;
-use std::hash::{BuildHasher, Hash};
+use std::hash::Hash;
 
 use datafusion::logical_expr::EmitTo;
-use hashbrown::DefaultHashBuilder;
+
+use super::repetition::repeat;
+
+/// Pairs in a chunk: few in tests, for these to reach several.
+const CHUNK: usize = if cfg!(test) { 1 << 6 } else { 1 << 16 };
 
 /// Below this many pairs nothing is compacted: it would cost more than it frees.
-const COMPACT_FROM: usize = 1 << 16;
+const COMPACT_FROM: usize = CHUNK;
 
-/// Of how many distinct pairs one is looked at, to tell whether pairs repeat, and how few are no sample.
-const SAMPLED: u64 = 64;
-const LEAST_SAMPLE: usize = 256;
-
-/// Sets of numbers, one a group, as two flat vectors: the groups and their values, pair by pair, so that no group owns an
-/// allocation.
+/// Sets of numbers, one a group, as pairs of a group and a value in the order in which they came, so that no group owns an allocation.
 ///
 /// Duplicates are let in. Once there are twice as many pairs as distinct ones were last time, they are removed by a counting
 /// sort, unless a sample of the pairs tells that there are hardly any. So memory is at most about twice the bytes of a number
-/// and of its group for each distinct pair, besides the vectors' own growth.
+/// and of its group for each distinct pair.
 #[derive(Debug)]
 pub struct GroupedSets<V> {
+    /// Chunks that are full: they are not copied when there are more.
+    full: Vec<Chunk<V>>,
+    filling: Chunk<V>,
+    compact_at: usize,
+}
+
+/// Some pairs: their groups and their values.
+#[derive(Debug)]
+struct Chunk<V> {
     groups: Vec<u32>,
     values: Vec<V>,
-    compact_at: usize,
+}
+
+impl<V> Chunk<V> {
+    fn with_capacity(pairs: usize) -> Self {
+        Self { groups: Vec::with_capacity(pairs), values: Vec::with_capacity(pairs) }
+    }
+
+    fn size(&self) -> usize {
+        self.groups.capacity() * size_of::<u32>() + self.values.capacity() * size_of::<V>()
+    }
 }
 
 impl<V> Default for GroupedSets<V> {
     fn default() -> Self {
-        Self { groups: Vec::new(), values: Vec::new(), compact_at: 0 }
+        Self { full: Vec::new(), filling: Chunk::with_capacity(0), compact_at: 0 }
     }
 }
 
@@ -39,82 +56,118 @@ pub struct Sets<V> {
     pub values: Vec<V>,
 }
 
-impl<V> Sets<V> {
-    /// The number of values in each set.
-    pub fn lengths(&self) -> impl Iterator<Item = usize> + '_ {
-        self.offsets.windows(2).map(|bounds| bounds[1] - bounds[0])
+/// No sets.
+impl<V> Default for Sets<V> {
+    fn default() -> Self {
+        Self { offsets: vec![0], values: Vec::new() }
+    }
+}
+
+impl<V: Copy> Sets<V> {
+    pub fn iter(&self) -> impl Iterator<Item = &[V]> {
+        self.offsets.windows(2).map(|bounds| &self.values[bounds[0]..bounds[1]])
+    }
+
+    /// Adds the next set.
+    pub fn push(&mut self, values: &[V]) {
+        self.values.extend_from_slice(values);
+        self.offsets.push(self.values.len());
     }
 }
 
 impl<V: Copy + Default + Ord + Hash + Debug> GroupedSets<V> {
     /// Adds a value to a group's set. A repetition of the last pair costs nothing: order lines often stand together.
+    #[inline]
     pub fn insert(&mut self, group: usize, value: V) {
         let group = group as u32;
-        if self.groups.last() == Some(&group) && self.values.last() == Some(&value) {
+        let Chunk { groups, values } = &self.filling;
+        if groups.last() == Some(&group) && values.last() == Some(&value) {
             return;
         }
-        if self.values.len() >= self.compact_at.max(COMPACT_FROM) {
-            if self.repeats() {
+        if values.len() == CHUNK {
+            self.make_room();
+        }
+        self.filling.groups.push(group);
+        self.filling.values.push(value);
+    }
+
+    /// Removes duplicates when it is time to, and begins a chunk unless that left the one that was full with room.
+    fn make_room(&mut self) {
+        if self.len() >= self.compact_at.max(COMPACT_FROM) {
+            let pairs = self
+                .chunks()
+                .flat_map(|chunk| chunk.groups.iter().copied().zip(chunk.values.iter().copied()));
+            if repeat(pairs) {
                 self.compact();
             }
-            self.compact_at = 2 * self.values.len();
+            self.compact_at = 2 * self.len();
         }
-        self.groups.push(group);
-        self.values.push(value);
+        if self.filling.values.len() == CHUNK {
+            self.full.push(std::mem::replace(&mut self.filling, Chunk::with_capacity(CHUNK)));
+        }
+    }
+
+    /// How many pairs there are.
+    fn len(&self) -> usize {
+        self.full.len() * CHUNK + self.filling.values.len()
     }
 
     /// Takes the sets of the groups to emit, of `groups` in all; the groups that stay move to the front.
     pub fn take(&mut self, emit_to: EmitTo, groups: usize) -> Sets<V> {
-        let mut sets = self.sets(groups);
-        *self = Self::default();
+        let mut sets = std::mem::take(self).into_sets(groups);
         if let EmitTo::First(first) = emit_to {
-            let start = sets.offsets[first];
-            let kept: Vec<usize> = sets.offsets.split_off(first);
-            self.values = sets.values.split_off(start);
-            self.groups = groups_of(&kept);
-            sets.offsets.push(start);
-            self.compact_at = 2 * self.values.len();
+            let kept = sets.offsets.split_off(first + 1);
+            self.fill(sets.offsets[first], &kept, &sets.values);
+            sets.values.truncate(sets.offsets[first]);
         }
         sets
     }
 
-    /// Bytes on the heap.
-    pub fn size(&self) -> usize {
-        self.groups.capacity() * size_of::<u32>() + self.values.capacity() * size_of::<V>()
+    /// Adds sets that end where it is said, the first of which begins at `start`.
+    fn fill(&mut self, mut start: usize, ends: &[usize], values: &[V]) {
+        for (group, end) in ends.iter().enumerate() {
+            for value in &values[start..*end] {
+                self.insert(group, *value);
+            }
+            start = *end;
+        }
     }
 
-    /// Whether an eighth of the pairs or more repeat others, by a sample that has all copies of a pair or none.
-    fn repeats(&self) -> bool {
-        let pairs = self.groups.iter().copied().zip(self.values.iter().copied());
-        let hash = DefaultHashBuilder::default();
-        let mut sample: Vec<(u32, V)> = pairs.filter(|pair| hash.hash_one(pair) % SAMPLED == 0).collect();
-        let before = sample.len();
-        sample.sort_unstable();
-        sample.dedup();
-        before < LEAST_SAMPLE || sample.len() <= before / 8 * 7
+    /// Bytes on the heap.
+    pub fn size(&self) -> usize {
+        let of_full = self.full.first().map_or(0, Chunk::size);
+        self.full.capacity() * size_of::<Chunk<V>>() + self.full.len() * of_full + self.filling.size()
+    }
+
+    fn chunks(&self) -> impl Iterator<Item = &Chunk<V>> {
+        self.full.iter().chain([&self.filling])
     }
 
     fn compact(&mut self) {
-        let groups = self.groups.iter().max().map_or(0, |group| *group as usize + 1);
-        let sets = self.sets(groups);
-        self.groups = groups_of(&sets.offsets);
-        self.values = sets.values;
+        let groups =
+            self.chunks().flat_map(|chunk| &chunk.groups).max().map_or(0, |group| *group as usize + 1);
+        let sets = std::mem::take(self).into_sets(groups);
+        // no pair comes twice: this does not compact again
+        self.compact_at = usize::MAX;
+        self.fill(0, &sets.offsets[1..], &sets.values);
     }
 
     /// The values by group, by counting sort, each group's then sorted and without repetition.
-    fn sets(&self, groups: usize) -> Sets<V> {
+    fn into_sets(self, groups: usize) -> Sets<V> {
         let mut next = vec![0_usize; groups + 1];
-        for group in &self.groups {
+        for group in self.chunks().flat_map(|chunk| &chunk.groups) {
             next[*group as usize + 1] += 1;
         }
         for group in 0..groups {
             next[group + 1] += next[group];
         }
-        let mut values = vec![V::default(); self.values.len()];
-        for (group, value) in self.groups.iter().zip(&self.values) {
-            let place = &mut next[*group as usize];
-            values[*place] = *value;
-            *place += 1;
+        let mut values = vec![V::default(); self.len()];
+        for chunk in self.full.into_iter().chain([self.filling]) {
+            for (group, value) in chunk.groups.iter().zip(&chunk.values) {
+                let place = &mut next[*group as usize];
+                values[*place] = *value;
+                *place += 1;
+            }
         }
         // each place has moved on to the end of its group
         let mut offsets = Vec::with_capacity(groups + 1);
@@ -136,12 +189,6 @@ impl<V: Copy + Default + Ord + Hash + Debug> GroupedSets<V> {
     }
 }
 
-/// The group of each value.
-fn groups_of(offsets: &[usize]) -> Vec<u32> {
-    let lengths = offsets.windows(2).map(|bounds| bounds[1] - bounds[0]);
-    (0_u32..).zip(lengths).flat_map(|(group, length)| std::iter::repeat_n(group, length)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -160,44 +207,57 @@ mod tests {
         assert_eq!(sets.take(EmitTo::All, 1), Sets { offsets: vec![0, 2], values: vec![1, 7] });
     }
 
+    /// What memory is at most for so many distinct pairs of 8 bytes.
+    fn most(distinct: usize) -> usize {
+        let pairs = 2 * distinct.max(COMPACT_FROM) + 2 * CHUNK;
+        pairs * 8 + 2 * pairs / CHUNK * size_of::<Chunk<u32>>()
+    }
+
     #[test]
     fn repetitions_do_not_pile_up() {
-        let mut sets = GroupedSets::<u32>::default();
-        for round in 0..40_u32 {
-            for pair in 0..30_000_usize {
-                // half of the pairs are new at first, then none is
-                sets.insert(pair % 5_000, (pair / 5_000) as u32 + 6 * round.min(2));
+        // also where distinct pairs fill their chunks
+        for half in [30 * CHUNK - 1, 30 * CHUNK, 30 * CHUNK + 1] {
+            let mut sets = GroupedSets::<u32>::default();
+            for round in 0..40 {
+                for pair in 0..half {
+                    // half of the pairs are new in the second round, then none is
+                    sets.insert(pair % 100, (pair / 100 + if round > 0 { 0 } else { 1_000 }) as u32);
+                }
             }
+            assert!(sets.size() <= most(2 * half), "{half}: {}", sets.size());
+            let values: usize = sets.take(EmitTo::All, 100).iter().map(<[_]>::len).sum();
+            assert_eq!(values, 2 * half);
         }
-        assert!(sets.values.len() <= 2 * 90_000 + COMPACT_FROM, "{}", sets.values.len());
-        assert_eq!(sets.take(EmitTo::All, 5_000).lengths().collect::<Vec<_>>(), vec![18; 5_000]);
     }
 
     #[test]
     fn repetitions_of_one_large_group_do_not_pile_up_beside_a_small_one() {
         let mut sets = GroupedSets::<i32>::default();
         sets.insert(0, 1);
-        for day in 0..2_000_000 {
+        for day in 0..200_000 {
             sets.insert(1, day % 365);
         }
-        assert!(sets.values.len() <= 2 * COMPACT_FROM, "{}", sets.values.len());
-        assert_eq!(sets.take(EmitTo::All, 2).lengths().collect::<Vec<_>>(), [1, 365]);
+        assert!(sets.size() <= most(366), "{}", sets.size());
+        assert_eq!(sets.take(EmitTo::All, 2).iter().map(<[_]>::len).collect::<Vec<_>>(), [1, 365]);
     }
 
     proptest! {
         #[test]
-        fn holds_what_a_set_a_group_holds(pairs in prop::collection::vec((0usize..6, 0u32..6), 0..200)) {
+        fn holds_what_a_set_a_group_holds(pairs in prop::collection::vec((0usize..6, 0u32..60), 0..900), first in 0usize..7) {
             let mut sets = GroupedSets::default();
             let mut expected = vec![BTreeSet::new(); 6];
             for (place, (group, value)) in pairs.into_iter().enumerate() {
                 sets.insert(group, value);
                 expected[group].insert(value);
-                if place % 7 == 0 {
+                if place % 70 == 0 {
                     sets.compact();
                 }
             }
-            let taken = sets.take(EmitTo::All, 6);
-            prop_assert_eq!(taken.lengths().collect::<Vec<_>>(), expected.iter().map(BTreeSet::len).collect::<Vec<_>>());
+            let mut taken = sets.take(EmitTo::First(first), 6);
+            let rest = sets.take(EmitTo::All, 6 - first);
+            let lengths = taken.iter().chain(rest.iter()).map(<[_]>::len);
+            prop_assert_eq!(lengths.collect::<Vec<_>>(), expected.iter().map(BTreeSet::len).collect::<Vec<_>>());
+            taken.values.extend(rest.values);
             prop_assert_eq!(taken.values, expected.into_iter().flatten().collect::<Vec<_>>());
         }
     }

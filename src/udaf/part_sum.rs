@@ -133,9 +133,12 @@ impl<T: ArrowPrimitiveType> Sums<T> {
         Self { data_type, values: vec![T::default_value()], found: Some(vec![false]) }
     }
 
-    fn add(&mut self, group: usize, value: T::Native) -> Result<()> {
-        self.values[group] = self.values[group].add_checked(value).map_err(|_| self.too_much())?;
-        Ok(())
+    /// Adds to a group's sum; false where that does not fit.
+    #[inline]
+    fn add(&mut self, group: usize, value: T::Native) -> bool {
+        let sum = &mut self.values[group];
+        let added = sum.add_checked(value).map(|more| *sum = more);
+        added.is_ok()
     }
 
     fn too_much(&self) -> DataFusionError {
@@ -158,14 +161,20 @@ impl<T: ArrowPrimitiveType + Debug> GroupsAccumulator for Sums<T> {
         self.values.resize(total_num_groups, T::default_value());
         let values = values[0].as_primitive::<T>();
         if self.found.is_none() && opt_filter.is_none() && values.null_count() == 0 {
-            let mut rows = group_indices.iter().zip(values.values());
-            return rows.try_for_each(|(group, value)| self.add(*group, *value));
+            for (group, value) in group_indices.iter().zip(values.values()) {
+                if !self.add(*group, *value) {
+                    return Err(self.too_much());
+                }
+            }
+            return Ok(());
         }
         let mut found = self.found.take().unwrap_or_else(|| vec![true; groups_before]);
         found.resize(total_num_groups, false);
         for (row, group) in group_indices.iter().enumerate() {
             if passes(opt_filter, row) && values.is_valid(row) {
-                self.add(*group, values.value(row))?;
+                if !self.add(*group, values.value(row)) {
+                    return Err(self.too_much());
+                }
                 found[*group] = true;
             }
         }

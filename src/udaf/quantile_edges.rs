@@ -15,19 +15,21 @@ use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDFImpl, DocSection, Documentation, Signature, Volatility,
 };
+use hashbrown::HashMap;
 
+use super::repetition::repeat;
 use super::{list_range, literal_count, one_list};
 use crate::udf::quantile_ranges::{FoundRanges, MOST_BINS, quantile_places};
 use crate::udf::shared::{first_list, one_list_type, shared_type};
-use crate::udf::value_range::{double_of, number_type, ordered_bits, range_of};
+use crate::udf::value_range::{double_of, number_type, ordered_bits, range_of, range_of_whole};
 
 const NAME: &str = "quantile_edges";
 
 /// The type of values in states, wide enough for all that are taken.
 const KEY: DataType = DataType::Decimal128(38, 0);
 
-/// Below this many values nothing is compacted.
-const COMPACT_FROM: usize = 1 << 14;
+/// Fewer values than this are no sample, and sorted as they are.
+const COMPACT_FROM: usize = 1 << 15;
 
 /// Numbers from 0 up to this are counted in place, where they are not far above how many there are: days and orders hardly go further, and
 /// need no sorting then.
@@ -40,8 +42,8 @@ static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
          and b bins, j = k (n - 1) div b and r = k (n - 1) mod b for k from 0 to b: values has x_j, edges has the edge of type 7 \
          (Hyndman and Fan 1996), ((b - r) x_j + r x_{j+1}) / b, as a double. A value lies above edge k exactly when it is above \
          x_j: the edge is below x_{j+1} unless that equals x_j. Exact at any size. Nulls are passed over; without values the \
-         lists are empty. Takes 24 bytes of memory for each distinct value, of the ranges alone where those are given, and up to 16 \
-         more for others; whole numbers below 4,096 are counted in place, in up to 64 bytes for each value and at most 64 KiB.",
+         lists are empty. Takes 16 to 60 bytes of memory for each distinct value, of the ranges alone where those are given; whole \
+         numbers below 4,096 are counted in place, in up to 64 bytes for each value and at most 64 KiB.",
         "quantile_edges(value, bins [, ranges])",
     )
     .with_argument("value", "A whole number, a decimal or a double.")
@@ -162,6 +164,8 @@ struct Ranked {
     values: Vec<i128>,
     counts: Vec<u64>,
     unsorted: Vec<i128>,
+    /// How many of those make it worth while to see whether they repeat.
+    look_at: usize,
     /// How often each small number occurs beside those.
     in_place: Vec<u64>,
     /// How many values came.
@@ -179,17 +183,24 @@ impl Ranked {
             self.in_place[place] += 1;
             return;
         }
-        self.unsorted.push(value);
-        if self.unsorted.len() >= COMPACT_FROM.max(self.values.len()) {
-            self.sort_in();
-        }
+        self.push_unsorted(value);
     }
 
-    /// Brings all values together in their order.
-    fn compact(&mut self) {
-        self.sort_in();
-        let in_place = std::mem::take(&mut self.in_place);
-        self.merge((0..).zip(in_place).filter(|(_, count)| *count > 0));
+    fn push_unsorted(&mut self, value: i128) {
+        if self.unsorted.len() >= self.look_at.max(COMPACT_FROM) {
+            self.make_room();
+        }
+        self.unsorted.push(value);
+    }
+
+    /// Sorts in what is unsorted, where values repeat. Others would take no less memory sorted.
+    fn make_room(&mut self) {
+        if repeat(self.unsorted.iter().chain(&self.values)) {
+            self.sort_in();
+            self.look_at = self.values.len();
+        } else {
+            self.look_at = 2 * self.unsorted.len();
+        }
     }
 
     fn sort_in(&mut self) {
@@ -198,11 +209,22 @@ impl Ranked {
         let runs = unsorted.chunk_by(|a, b| a == b).map(|run| (run[0], run.len() as u64));
         self.merge(runs);
         unsorted.clear();
+        unsorted.shrink_to(COMPACT_FROM.max(self.values.len()));
         self.unsorted = unsorted;
+    }
+
+    /// Puts what was counted in place to the values in order.
+    fn end_counting(&mut self) {
+        let in_place = std::mem::take(&mut self.in_place);
+        self.merge((0..).zip(in_place).filter(|(_, count)| *count > 0));
     }
 
     /// Adds ascending distinct values with their counts.
     fn merge(&mut self, others: impl Iterator<Item = (i128, u64)>) {
+        let mut others = others.peekable();
+        if others.peek().is_none() {
+            return;
+        }
         let (values, counts) = (std::mem::take(&mut self.values), std::mem::take(&mut self.counts));
         let mut own = values.into_iter().zip(counts).peekable();
         let mut add = |value: i128, count: u64| {
@@ -219,6 +241,22 @@ impl Ranked {
             add(value, count);
         }
         own.for_each(|(value, count)| add(value, count));
+    }
+
+    /// All values with how often they occur, some of them several times; none is counted in place any more.
+    fn counted(&self) -> impl Iterator<Item = (i128, u64)> {
+        let sorted = self.values.iter().copied().zip(self.counts.iter().copied());
+        sorted.chain(self.unsorted.iter().map(|value| (*value, 1)))
+    }
+
+    /// The values that are wanted, in order.
+    fn sorted(&self, is_wanted: impl Fn(i128) -> bool) -> Self {
+        let sorted = self.values.iter().copied().zip(self.counts.iter().copied());
+        let (values, counts) = sorted.filter(|(value, _)| is_wanted(*value)).unzip();
+        let unsorted = self.unsorted.iter().copied().filter(|value| is_wanted(*value)).collect();
+        let mut wanted = Self { values, counts, unsorted, ..Self::default() };
+        wanted.sort_in();
+        wanted
     }
 
     fn size(&self) -> usize {
@@ -277,16 +315,13 @@ impl EdgesAccumulator {
     fn range(&self, value: i128) -> i64 {
         match self.value_type {
             DataType::Float64 => range_of(double_of(value as i64)),
-            _ => range_of(value as f64),
+            _ => range_of_whole(value),
         }
     }
 
     fn push(&mut self, value: i128) {
         let is_wanted = match &self.ranges {
-            Ranges::Found(found) => {
-                let range = self.range(value);
-                found.ranges.binary_search_by_key(&range, |(range, _)| *range).is_ok()
-            }
+            Ranges::Found(found) => found.before(self.range(value)).is_some(),
             Ranges::Unknown | Ranges::All => true,
         };
         if is_wanted {
@@ -294,25 +329,53 @@ impl EdgesAccumulator {
         }
     }
 
+    /// The ranges that hold quantiles.
+    fn found_ranges(&self) -> FoundRanges {
+        let mut counts: HashMap<i64, u64> = HashMap::new();
+        for (value, count) in self.ranked.counted() {
+            *counts.entry(self.range(value)).or_default() += count;
+        }
+        FoundRanges::of(counts.into_iter().collect(), self.bins)
+    }
+
     /// By kept value the places among all where it stands, and how many values there are in all.
-    fn places(&self) -> (Vec<Range<u64>>, u64) {
-        let mut places: Vec<Range<u64>> = Vec::with_capacity(self.ranked.values.len());
+    fn places(&self, ranked: &Ranked, found: Option<&FoundRanges>) -> (Vec<Range<u64>>, u64) {
+        let mut places: Vec<Range<u64>> = Vec::with_capacity(ranked.values.len());
         let mut end = 0;
         let mut range_before = None;
-        for (value, count) in self.ranked.values.iter().zip(&self.ranked.counts) {
-            if let Ranges::Found(found) = &self.ranges {
+        for (value, count) in ranked.values.iter().zip(&ranked.counts) {
+            if let Some(found) = found {
                 let range = Some(self.range(*value));
                 if range != range_before {
-                    let place = found.ranges.iter().find(|(found, _)| Some(*found) == range);
-                    end = place.map_or(end, |(_, before)| *before);
+                    end = range.and_then(|range| found.before(range)).unwrap_or(end);
                     range_before = range;
                 }
             }
             places.push(end..end + count);
             end += count;
         }
-        let values = if let Ranges::Found(found) = &self.ranges { found.values } else { end };
-        (places, values)
+        (places, found.map_or(end, |found| found.values))
+    }
+
+    /// Where the bins end, from values in order, which are those of some ranges where these are told.
+    fn edges(&self, ranked: &Ranked, found: Option<&FoundRanges>) -> Result<ScalarValue> {
+        let (places, values) = self.places(ranked, found);
+        let at = |place: u64| {
+            let index = places.partition_point(|kept| kept.end <= place);
+            let kept = places.get(index).filter(|kept| kept.contains(&place));
+            kept.map(|_| ranked.values[index])
+                .ok_or_else(|| exec_datafusion_err!("{NAME}: the ranges are those of other values"))
+        };
+        let (mut lower, mut edges) = (Vec::new(), Vec::new());
+        for place in quantile_places(values, self.bins) {
+            let value = at(place.lower)?;
+            lower.push(value);
+            edges.push(self.edge(value, at(place.upper)?, place.rest)?);
+        }
+        let list = |values: ArrayRef| one_list(values).to_array();
+        let columns = vec![list(self.array(&lower))?, list(Arc::new(Float64Array::from(edges)))?];
+        let fields = result_fields(&self.value_type);
+        Ok(ScalarValue::Struct(Arc::new(StructArray::try_new(fields, columns, None)?)))
     }
 }
 
@@ -340,7 +403,6 @@ impl Accumulator for EdgesAccumulator {
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.ranked.compact();
         let [values, counts, ranges] = [0, 1, 2].map(|column| states[column].as_list::<i32>());
         for row in (0..values.len()).filter(|row| values.is_valid(*row)) {
             let range = list_range(values, row);
@@ -351,35 +413,37 @@ impl Accumulator for EdgesAccumulator {
             if said.is_some() || !values.is_empty() {
                 self.ranges.note(Ranges::of(said)?)?;
             }
-            self.ranked.merge(values.iter().copied().zip(counts.iter().map(|count| count.unsigned_abs())));
+            let split = values.split_at_checked(counts.len());
+            let (sorted, unsorted) =
+                split.ok_or_else(|| exec_datafusion_err!("{NAME}: a state has more counts than values"))?;
+            self.ranked.merge(sorted.iter().copied().zip(counts.iter().map(|count| count.unsigned_abs())));
+            for value in unsorted {
+                self.ranked.push_unsorted(*value);
+            }
         }
         Ok(())
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        self.ranked.compact();
-        let (places, values) = self.places();
-        let at = |place: u64| {
-            let index = places.partition_point(|kept| kept.end <= place);
-            let kept = places.get(index).filter(|kept| kept.contains(&place));
-            kept.map(|_| self.ranked.values[index])
-                .ok_or_else(|| exec_datafusion_err!("{NAME}: the ranges are those of other values"))
-        };
-        let (mut lower, mut edges) = (Vec::new(), Vec::new());
-        for place in quantile_places(values, self.bins) {
-            let value = at(place.lower)?;
-            lower.push(value);
-            edges.push(self.edge(value, at(place.upper)?, place.rest)?);
+        self.ranked.end_counting();
+        let is_known = matches!(self.ranges, Ranges::Found(_));
+        if !is_known && self.ranked.unsorted.len() >= COMPACT_FROM {
+            // those of the ranges alone that hold quantiles need to be sorted
+            let found = self.found_ranges();
+            let wanted = self.ranked.sorted(|value| found.before(self.range(value)).is_some());
+            return self.edges(&wanted, Some(&found));
         }
-        let list = |values: ArrayRef| one_list(values).to_array();
-        let columns = vec![list(self.array(&lower))?, list(Arc::new(Float64Array::from(edges)))?];
-        let fields = result_fields(&self.value_type);
-        Ok(ScalarValue::Struct(Arc::new(StructArray::try_new(fields, columns, None)?)))
+        self.ranked.sort_in();
+        let found = if let Ranges::Found(found) = &self.ranges { Some(found) } else { None };
+        self.edges(&self.ranked, found)
     }
 
+    /// Values in order with their counts, then those in no order, which have none.
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        self.ranked.compact();
-        let values = Decimal128Array::from(self.ranked.values.clone()).with_data_type(KEY);
+        self.ranked.end_counting();
+        self.ranked.make_room();
+        let values = self.ranked.values.iter().chain(&self.ranked.unsorted).copied();
+        let values = Decimal128Array::from_iter_values(values).with_data_type(KEY);
         let counts: Int64Array = self.ranked.counts.iter().map(|count| Some(count.cast_signed())).collect();
         let ranges = match &self.ranges {
             Ranges::Found(found) => one_list(Arc::new(found.numbers().collect::<Int64Array>())),
@@ -471,6 +535,116 @@ mod tests {
             format!("[{}]", (0..5_000).map(|number| number.to_string()).collect::<Vec<_>>().join(", "));
         let found = "SELECT array_distinct(quantile_edges(value, 9999)['values']) FROM t";
         assert_eq!(value(&context(&numbers), found).unwrap(), sorted);
+    }
+
+    #[test]
+    fn many_values_that_hardly_repeat_have_the_quantiles_of_sorted_ones() {
+        // enough of them to be looked at twice in a partition, in no order, some below zero, each tenth of them three times
+        let numbers: Vec<i64> = (0..150_000).map(|place| place * 7_919 % 150_000 * 6 - 300_000).collect();
+        let repeated = numbers.iter().step_by(10).flat_map(|number| [*number; 2]);
+        let all: Vec<Option<i64>> = numbers.iter().copied().chain(repeated).map(Some).collect();
+        let mut sorted: Vec<i64> = all.iter().flatten().copied().collect();
+        sorted.sort_unstable();
+        for bins in [1, 7, 19, 133] {
+            let edges: Vec<String> =
+                (0..=bins).map(|edge| sorted[edge * (sorted.len() - 1) / bins].to_string()).collect();
+            let found =
+                value(&context(&all), &format!("SELECT quantile_edges(value, {bins})['values'] FROM t"))
+                    .unwrap();
+            assert_eq!(found, format!("[{}]", edges.join(", ")));
+        }
+    }
+
+    fn accumulator(value_type: &DataType, bins: u64) -> EdgesAccumulator {
+        let (ranges, ranked) = (Ranges::Unknown, Ranked::default());
+        EdgesAccumulator { bins, value_type: value_type.clone(), ranges, ranked }
+    }
+
+    /// The lists of an accumulator's result: the values, and the edges between them.
+    fn lists(accumulator: &mut EdgesAccumulator) -> [ArrayRef; 2] {
+        let ScalarValue::Struct(found) = accumulator.evaluate().unwrap() else { unreachable!() };
+        [0, 1].map(|column| found.column(column).as_list::<i32>().value(0))
+    }
+
+    #[test]
+    fn quantiles_of_what_came_so_far_leave_what_is_to_come() {
+        let mut accumulator = accumulator(&DataType::Int64, 2);
+        // windows ask again and again
+        for end in [40_001, 120_001] {
+            let numbers = (end - 40_000..end).map(|place| place * 7_919 % 40_000 + end * 1_000);
+            let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(numbers));
+            accumulator.update_batch(&[numbers]).unwrap();
+            let middle = if end == 40_001 { 40_001_000 + 19_999 } else { 40_001_000 + 39_999 };
+            let [found, _] = lists(&mut accumulator);
+            assert_eq!(
+                found.as_primitive::<Int64Type>().values(),
+                &[40_001_000, middle, end * 1_000 + 39_999]
+            );
+        }
+    }
+
+    #[test]
+    fn many_decimals_and_doubles_have_the_quantiles_of_sorted_ones_however_they_are_merged() {
+        // half of them beyond 64 bits, some below zero
+        let number = |place: i128| (place * 7_919 % 200_000 - 50_000) << (place % 2 * 60);
+        let decimals = |places: Range<i128>| -> ArrayRef {
+            let numbers = Decimal128Array::from_iter_values(places.map(number));
+            Arc::new(numbers.with_precision_and_scale(38, 4).unwrap())
+        };
+        let double = |place: i128| match place % 50_000 {
+            7 => f64::INFINITY,
+            8 => f64::NEG_INFINITY,
+            9 => -0.0,
+            _ => number(place) as f64 / 3.0,
+        };
+        let doubles = |places: Range<i128>| -> ArrayRef {
+            Arc::new(Float64Array::from_iter_values(places.map(double)))
+        };
+        // the values of the first repeat, those of the next do not, those of the last are few
+        let parts: [&[Range<i128>]; 3] = [
+            &[0..50_000, 0..50_000, 10..90],
+            &[90_000..130_000, 130_000..170_000],
+            &[180_000..180_100, 190_000..190_001],
+        ];
+        let arrays: [&dyn Fn(Range<i128>) -> ArrayRef; 2] = [&decimals, &doubles];
+        for array in arrays {
+            let value_type = array(0..1).data_type().clone();
+            let (mut whole, mut merged) = (accumulator(&value_type, 9), accumulator(&value_type, 9));
+            let mut sorted: Vec<i128> = Vec::new();
+            for part in parts {
+                let mut one = accumulator(&value_type, 9);
+                for places in part {
+                    one.update_batch(&[array(places.clone())]).unwrap();
+                    whole.update_batch(&[array(places.clone())]).unwrap();
+                    sorted.extend(places.clone().map(|place| match value_type {
+                        DataType::Float64 => ordered_bits(double(place)).into(),
+                        _ => number(place),
+                    }));
+                }
+                let state = one.state().unwrap();
+                let state: Vec<ArrayRef> = state.iter().map(|state| state.to_array().unwrap()).collect();
+                merged.merge_batch(&state).unwrap();
+            }
+            sorted.sort_unstable();
+            let lower: Vec<i128> = (0..=9).map(|edge| sorted[edge * (sorted.len() - 1) / 9]).collect();
+            let expected = merged.array(&lower);
+            assert_eq!(&lists(&mut whole)[0], &expected);
+            assert_eq!(&lists(&mut merged)[0], &expected);
+            assert_eq!(&lists(&mut whole)[1], &lists(&mut merged)[1]);
+        }
+    }
+
+    #[test]
+    fn values_most_of_which_are_one_take_no_more_memory_than_the_distinct_ones() {
+        let mut accumulator = accumulator(&DataType::Int64, 2);
+        for start in (0..2_000_000).step_by(10_000) {
+            // of 100,000 distinct ones each comes twice
+            let number = |place: i64| if place % 10 == 0 { place % 1_000_000 + 5_000 } else { 7_777 };
+            let numbers: ArrayRef =
+                Arc::new(Int64Array::from_iter_values((start..start + 10_000).map(number)));
+            accumulator.update_batch(&[numbers]).unwrap();
+        }
+        assert!(accumulator.size() < 100_000 * 60 + 70_000, "{}", accumulator.size());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, Int64Builder, ListBuilder};
+use datafusion::arrow::array::{Array, AsArray, Int64Array, Int64Builder, ListBuilder};
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type};
 use datafusion::common::{Result, exec_datafusion_err, exec_err, plan_err};
 use datafusion::logical_expr::{
@@ -80,7 +80,11 @@ impl ScalarUDFImpl for QuantileRanges {
             if !(1..=MOST_BINS).contains(&bins.value(row)) {
                 return exec_err!("{NAME}: bins must be at least 1 and at most {MOST_BINS}");
             }
-            let found = FoundRanges::of(&counts.value(row), bins.value(row).unsigned_abs());
+            let counts = counts.value(row);
+            let column =
+                |column: usize| counts.as_struct().column(column).as_primitive::<Int64Type>().values();
+            let counts = column(0).iter().copied().zip(column(1).iter().map(|count| count.unsigned_abs()));
+            let found = FoundRanges::of(counts.collect(), bins.value(row).unsigned_abs());
             lists.append_value(found.numbers().map(Some));
         }
         Ok(ColumnarValue::Array(Arc::new(lists.finish())))
@@ -100,11 +104,8 @@ pub struct FoundRanges {
 
 impl FoundRanges {
     /// From how many values lie in each range.
-    fn of(counts: &ArrayRef, bins: u64) -> Self {
-        let counts = counts.as_struct();
-        let column = |column: usize| counts.column(column).as_primitive::<Int64Type>().values();
-        let mut ranges: Vec<(i64, u64)> =
-            column(0).iter().copied().zip(column(1).iter().map(|count| count.unsigned_abs())).collect();
+    #[must_use]
+    pub fn of(mut ranges: Vec<(i64, u64)>, bins: u64) -> Self {
         ranges.sort_unstable();
         let values = ranges.iter().fold(0_u64, |values, (_, count)| values.saturating_add(*count));
         let mut wanted =
@@ -122,6 +123,13 @@ impl FoundRanges {
             before = before.saturating_add(count);
         }
         Self { values, ranges: found }
+    }
+
+    /// How many values lie before a range, if it is one of those.
+    #[must_use]
+    pub fn before(&self, range: i64) -> Option<u64> {
+        let place = self.ranges.binary_search_by_key(&range, |(range, _)| *range).ok()?;
+        Some(self.ranges[place].1)
     }
 
     /// What the function's list says.

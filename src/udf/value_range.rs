@@ -83,7 +83,7 @@ fn ranges(values: &ArrayRef) -> Int64Array {
     match values.data_type() {
         DataType::Int64 => values.as_primitive::<Int64Type>().unary(|value| range_of(value as f64)),
         DataType::Float64 => values.as_primitive::<Float64Type>().unary(range_of),
-        _ => values.as_primitive::<Decimal128Type>().unary(|value| range_of(value as f64)),
+        _ => values.as_primitive::<Decimal128Type>().unary(range_of_whole),
     }
 }
 
@@ -91,6 +91,13 @@ fn ranges(values: &ArrayRef) -> Int64Array {
 #[must_use]
 pub fn range_of(value: f64) -> i64 {
     ordered_bits(value) >> WITHIN_A_RANGE
+}
+
+/// The range of a whole number, or of the digits of a decimal.
+#[must_use]
+pub fn range_of_whole(value: i128) -> i64 {
+    // numbers of 64 bits are rounded by an instruction, others by a routine
+    range_of(i64::try_from(value).map_or(value as f64, |value| value as f64))
 }
 
 /// A whole number whose order among others is that of the doubles; the two zeros are one.
