@@ -31,6 +31,7 @@ mod maximal_sets;
 mod part_pair_counts;
 mod part_sum;
 mod quantile_edges;
+mod ranked;
 mod repetition;
 mod single_group;
 mod value_counts;
