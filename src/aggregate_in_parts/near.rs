@@ -46,7 +46,9 @@ pub(super) struct Near {
     keys: Vec<Arc<dyn PhysicalExpr>>,
     aggregates: Vec<Aggregate>,
     hashes: Vec<u64>,
-    slots: Vec<u32>,
+    /// The keys of groups, where those are few numbers.
+    group_keys: Vec<[i64; FEW]>,
+    slots: Box<[u32; SLOTS]>,
     /// By row its group, and by group its first row.
     group_of: Vec<usize>,
     first_rows: Vec<u32>,
@@ -62,7 +64,8 @@ impl Near {
                 .map(|(function, filter)| Aggregate::try_new(function, filter.as_ref()))
                 .collect::<Result<_>>()?,
             hashes: Vec::new(),
-            slots: vec![EMPTY; SLOTS],
+            group_keys: Vec::new(),
+            slots: Box::new([EMPTY; SLOTS]),
             group_of: Vec::new(),
             first_rows: Vec::new(),
         })
@@ -88,17 +91,56 @@ impl Near {
     }
 
     fn find_groups(&mut self, keys: &[ArrayRef], rows: usize) -> Result<()> {
-        // The first key tells most groups apart; one that was displaced from its slot begins anew, in a row of its own.
+        self.slots.fill(EMPTY);
+        self.first_rows = Vec::with_capacity(rows / 2);
+        self.group_of.clear();
+        let (numbers, others) = told_apart(keys)?;
+        match few(&numbers).filter(|_| others.is_empty()) {
+            Some(numbers) => self.find_groups_of_numbers(numbers),
+            None => self.find_groups_of_any(keys, &numbers, &others, rows)?,
+        }
+        Ok(())
+    }
+
+    /// Groups by keys that are all numbers, such as those of an order, its customer and its time: those of the groups stand together, so
+    /// that a row is compared without a detour.
+    fn find_groups_of_numbers(&mut self, [first, second, third]: [&[i64]; FEW]) {
+        let Self { slots, group_keys, group_of, first_rows, .. } = self;
+        group_keys.clear();
+        let rows = first.iter().zip(second).zip(third).enumerate();
+        group_of.extend(rows.map(|(row, ((first, second), third))| {
+            let slot = &mut slots[slot_of(*first)];
+            let is_known = group_keys.get(*slot as usize).is_some_and(|known| {
+                // at once: that one of them differs is as likely as not
+                (known[0] ^ first) | (known[1] ^ second) | (known[2] ^ third) == 0
+            });
+            if !is_known {
+                *slot = group_keys.len() as u32;
+                group_keys.push([*first, *second, *third]);
+                first_rows.push(row as u32);
+            }
+            *slot as usize
+        }));
+    }
+
+    /// Groups by any keys, of which the first tells most groups apart.
+    fn find_groups_of_any(
+        &mut self,
+        keys: &[ArrayRef],
+        numbers: &[&[i64]],
+        others: &[DynComparator],
+        rows: usize,
+    ) -> Result<()> {
+        let are_equal = |a: usize, b: usize| {
+            numbers.iter().all(|numbers| numbers[a] == numbers[b])
+                && others.iter().all(|compare| compare(a, b).is_eq())
+        };
         self.hashes.clear();
         self.hashes.resize(rows, 0);
         create_hashes(&keys[..1], &RandomState::default(), &mut self.hashes)?;
-        let equal = EqualRows::try_new(keys)?;
-        self.slots.fill(EMPTY);
-        self.group_of.clear();
-        self.first_rows.clear();
         for (row, hash) in self.hashes.iter().enumerate() {
             let slot = &mut self.slots[*hash as usize % SLOTS];
-            if *slot == EMPTY || !equal.are(self.first_rows[*slot as usize] as usize, row) {
+            if *slot == EMPTY || !are_equal(self.first_rows[*slot as usize] as usize, row) {
                 *slot = self.first_rows.len() as u32;
                 self.first_rows.push(row as u32);
             }
@@ -108,30 +150,32 @@ impl Near {
     }
 }
 
-/// Tells whether rows of a batch have equal keys; nulls are equal.
-struct EqualRows<'a> {
-    /// Keys without a null that are 64 bits wide, which most are.
-    numbers: Vec<&'a [i64]>,
-    others: Vec<DynComparator>,
+/// How many numbers are few.
+const FEW: usize = 3;
+
+/// Numbers that are few, the first of them again in the places that are left.
+fn few<'a>(numbers: &[&'a [i64]]) -> Option<[&'a [i64]; FEW]> {
+    let first = numbers.first().filter(|_| numbers.len() <= FEW)?;
+    Some(std::array::from_fn(|place| *numbers.get(place).unwrap_or(first)))
 }
 
-impl<'a> EqualRows<'a> {
-    fn try_new(keys: &'a [ArrayRef]) -> Result<Self> {
-        let mut equal = Self { numbers: Vec::new(), others: Vec::new() };
-        for key in keys.iter().filter(|key| !is_constant(key)) {
-            if let Some(numbers) = numbers(key) {
-                equal.numbers.push(numbers);
-            } else {
-                equal.others.push(make_comparator(key, key, SortOptions::default())?);
-            }
-        }
-        Ok(equal)
-    }
+/// Where a number's group is looked for: numbers that follow one another are spread (Fibonacci hashing).
+fn slot_of(number: i64) -> usize {
+    const GOLDEN_RATIO: u64 = 0x9E37_79B9_7F4A_7C15;
+    (number.cast_unsigned().wrapping_mul(GOLDEN_RATIO) >> (u64::BITS - SLOTS.ilog2())) as usize
+}
 
-    fn are(&self, a: usize, b: usize) -> bool {
-        self.numbers.iter().all(|numbers| numbers[a] == numbers[b])
-            && self.others.iter().all(|compare| compare(a, b).is_eq())
+/// The keys that tell rows of a batch apart: those that are 64 bits wide without a null, which most are, and comparators for the others,
+/// to which nulls are equal.
+fn told_apart(keys: &[ArrayRef]) -> Result<(Vec<&[i64]>, Vec<DynComparator>)> {
+    let (mut all_numbers, mut others) = (Vec::new(), Vec::new());
+    for key in keys.iter().filter(|key| !is_constant(key)) {
+        match numbers(key) {
+            Some(numbers) => all_numbers.push(numbers),
+            None => others.push(make_comparator(key, key, SortOptions::default())?),
+        }
     }
+    Ok((all_numbers, others))
 }
 
 /// Whether it is plain that a key is the same in all rows: without a value, or as true.

@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::{AsArray, Decimal128Array};
 use datafusion::arrow::compute::binary;
-use datafusion::arrow::datatypes::{DataType, Decimal128Type, Int64Type};
+use datafusion::arrow::datatypes::{DataType, Decimal128Type, Int32Type, Int64Type};
 use datafusion::common::{Result, internal_err, plan_err};
 use datafusion::logical_expr::{
     ColumnarValue, DocSection, Documentation, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
@@ -72,7 +72,12 @@ impl ScalarUDFImpl for LineAmount {
         let [quantity, price] = arg_types else {
             return plan_err!("line_amount takes a quantity and a unit price");
         };
-        let quantity = if takes_quantity(quantity) { DataType::Int64 } else { FACTOR };
+        let quantity = match quantity {
+            // as they mostly come: no need to widen them first
+            DataType::Int32 => DataType::Int32,
+            whole if takes_quantity(whole) => DataType::Int64,
+            _ => FACTOR,
+        };
         Ok(vec![quantity, if takes_price(price) { price.clone() } else { FACTOR }])
     }
 
@@ -92,11 +97,16 @@ impl ScalarUDFImpl for LineAmount {
         let product = |quantity: i64, price: i128| {
             i128::from(quantity) * i128::from((price as i64).wrapping_mul(to_scale))
         };
-        let amounts: Decimal128Array = if let Some(whole) = quantities.as_primitive_opt::<Int64Type>() {
-            binary(whole, prices, product)?
-        } else {
-            let quantities = quantities.as_primitive::<Decimal128Type>();
-            binary(quantities, prices, |quantity, price| rounded(product(quantity as i64, price)))?
+        let amounts: Decimal128Array = match quantities.data_type() {
+            DataType::Int32 => {
+                let quantities = quantities.as_primitive::<Int32Type>();
+                binary(quantities, prices, |quantity, price| product(quantity.into(), price))?
+            }
+            DataType::Int64 => binary(quantities.as_primitive::<Int64Type>(), prices, product)?,
+            _ => {
+                let quantities = quantities.as_primitive::<Decimal128Type>();
+                binary(quantities, prices, |quantity, price| rounded(product(quantity as i64, price)))?
+            }
         };
         Ok(ColumnarValue::Array(Arc::new(amounts.with_data_type(MONEY))))
     }
