@@ -49,7 +49,7 @@ impl<V> Default for GroupedSets<V> {
     }
 }
 
-/// The sets of the first groups, each ascending: set `g` is `values[offsets[g]..offsets[g + 1]]`.
+/// The sets of the first groups: set `g` is `values[offsets[g]..offsets[g + 1]]`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Sets<V> {
     pub offsets: Vec<usize>,
@@ -114,7 +114,12 @@ impl<V: Copy + Default + Ord + Hash + Debug> GroupedSets<V> {
 
     /// Takes the sets of the groups to emit, of `groups` in all; the groups that stay move to the front.
     pub fn take(&mut self, emit_to: EmitTo, groups: usize) -> Sets<V> {
-        let mut sets = std::mem::take(self).into_sets(groups);
+        self.take_with_repetitions(emit_to, groups).sorted()
+    }
+
+    /// The same as the values came: in any order, some of them several times.
+    pub fn take_with_repetitions(&mut self, emit_to: EmitTo, groups: usize) -> Sets<V> {
+        let mut sets = std::mem::take(self).by_group(groups);
         if let EmitTo::First(first) = emit_to {
             let kept = sets.offsets.split_off(first + 1);
             self.fill(sets.offsets[first], &kept, &sets.values);
@@ -146,21 +151,22 @@ impl<V: Copy + Default + Ord + Hash + Debug> GroupedSets<V> {
     fn compact(&mut self) {
         let groups =
             self.chunks().flat_map(|chunk| &chunk.groups).max().map_or(0, |group| *group as usize + 1);
-        let sets = std::mem::take(self).into_sets(groups);
+        let sets = std::mem::take(self).by_group(groups).sorted();
         // no pair comes twice: this does not compact again
         self.compact_at = usize::MAX;
         self.fill(0, &sets.offsets[1..], &sets.values);
     }
 
-    /// The values by group, by counting sort, each group's then sorted and without repetition.
-    fn into_sets(self, groups: usize) -> Sets<V> {
-        let mut next = vec![0_usize; groups + 1];
+    /// The values by group, by counting sort.
+    fn by_group(self, groups: usize) -> Sets<V> {
+        let mut offsets = vec![0_usize; groups + 1];
         for group in self.chunks().flat_map(|chunk| &chunk.groups) {
-            next[*group as usize + 1] += 1;
+            offsets[*group as usize + 1] += 1;
         }
         for group in 0..groups {
-            next[group + 1] += next[group];
+            offsets[group + 1] += offsets[group];
         }
+        let mut next = offsets.clone();
         let mut values = vec![V::default(); self.len()];
         for chunk in self.full.into_iter().chain([self.filling]) {
             for (group, value) in chunk.groups.iter().zip(&chunk.values) {
@@ -169,11 +175,16 @@ impl<V: Copy + Default + Ord + Hash + Debug> GroupedSets<V> {
                 *place += 1;
             }
         }
-        // each place has moved on to the end of its group
-        let mut offsets = Vec::with_capacity(groups + 1);
-        offsets.push(0);
+        Sets { offsets, values }
+    }
+}
+
+impl<V: Copy + Ord> Sets<V> {
+    /// Each set ascending and without repetition.
+    fn sorted(mut self) -> Self {
+        let Self { offsets, values } = &mut self;
         let (mut start, mut kept) = (0, 0);
-        for end in &next[..groups] {
+        for end in &mut offsets[1..] {
             values[start..*end].sort_unstable();
             for place in start..*end {
                 if place == start || values[place] != values[place - 1] {
@@ -181,11 +192,10 @@ impl<V: Copy + Default + Ord + Hash + Debug> GroupedSets<V> {
                     kept += 1;
                 }
             }
-            start = *end;
-            offsets.push(kept);
+            start = std::mem::replace(end, kept);
         }
         values.truncate(kept);
-        Sets { offsets, values }
+        self
     }
 }
 
