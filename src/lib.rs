@@ -17,7 +17,7 @@
 //! | what a person types | [`cli`], then [`commands`] for what each command does; `commands/tell.rs` for what schedulers are told; [`logs`] |
 //! | what it means | [`config`]: every key with its type and default in `config/keys.rs`, where values come from in `config/settings.rs` |
 //! | the whole job in order | [`job`]: prepare, compute, audit, publish |
-//! | the stages | [`pipeline`], which runs SQL files through [`steps`]: `pipeline/customers.rs` from lines to scored customers, `pipeline/mine.rs` from lines to itemsets, `pipeline/rules.rs` from itemsets to rules; `pipeline/groups.rs` for groups of baskets that are mined apart ([`group`]) |
+//! | the stages | [`pipeline`], which runs SQL files through [`steps`] (and `table_writer.rs`, for tables): `pipeline/customers.rs` from lines to scored customers, `pipeline/mine.rs` from lines to itemsets, `pipeline/rules.rs` from itemsets to rules; `pipeline/groups.rs` for groups of baskets that are mined apart ([`group`]) |
 //! | the miner itself | [`mining`]: plain Rust over flat vectors, which `udaf/itemsets_of_ranks.rs` hands to SQL |
 //! | a relation | `sql/<stage>/<relation>.sql`, listed in [`sql`] |
 //! | the input | [`location`] and [`store`] for where it stands, [`source`] for files and schema, `source/order_line.rs` for our columns, `source/mapping.rs` for what a user wrote of them, `source/hierarchy.rs` for categories, `source/cast.rs` for types |
@@ -26,7 +26,7 @@
 //! | reading what was published | [`query`] |
 //! | segment maps | [`segments`], with those that come along in `segments/*.toml`; `segments/table.rs` for those in a table |
 //! | privacy | `udf/pseudonym.rs` for ids, [`withhold`] for small groups |
-//! | the engine | [`session`], [`spill`] for where it spills to, with the planner rules of ours in [`aggregate_once`] and [`aggregate_in_parts`], whose shape is in `planner_rule.rs`; [`kept`] for what stands between stages |
+//! | the engine | [`session`], [`spill`] for where it spills to, with the planner rules of ours in [`aggregate_once`], [`aggregate_in_parts`] and [`sort_early`], whose shape is in `planner_rule.rs`; [`kept`] for what stands between stages |
 //! | the cluster | [`cluster`]: `cluster/plan.rs` for what goes to it, `cluster/client.rs` for how, `cluster/rules.rs` for what its tasks cannot share, `cluster/write.rs` for the sink that executors run, `cluster/serve.rs` for the processes, `cluster/measures.rs` for what executors tell of themselves, `cluster/jobs.rs` and `cluster/slots.rs` for what the scheduler of Ballista gets wrong when executors are lost |
 //! | the demo's shop | [`sample`] |
 //!
@@ -78,11 +78,13 @@ pub mod segments;
 pub mod session;
 pub mod signals;
 pub mod sink;
+pub mod sort_early;
 pub mod source;
 pub mod spill;
 pub mod sql;
 pub mod steps;
 pub mod store;
+mod table_writer;
 pub mod tables;
 pub mod text;
 pub mod udaf;

@@ -104,6 +104,14 @@ pub struct Cell {
     pub segment: String,
 }
 
+impl Cell {
+    /// Its scores one after the other, such as "543".
+    #[must_use]
+    pub fn name(&self) -> String {
+        name_of(self.scores)
+    }
+}
+
 impl SegmentMap {
     /// The map that the configuration names: one that comes along, a TOML file, or a table in Parquet or CSV.
     ///

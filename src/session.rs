@@ -23,6 +23,7 @@ use crate::config::Engine;
 use crate::error::Result;
 use crate::planner_rule::{PlannerRule, PlannerRules};
 use crate::publish::Scratch;
+use crate::sort_early::SORT_EARLY;
 use crate::spill::SpillFolder;
 use crate::{udaf, udf};
 
@@ -154,7 +155,8 @@ fn spilling_to(folder: &SpillFolder) -> DiskManagerBuilder {
 }
 
 fn builder(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStateBuilder {
-    let rules = with_ours(PhysicalOptimizer::new().rules, AGGREGATE_ONCE);
+    let mut rules = with_ours(PhysicalOptimizer::new().rules, AGGREGATE_ONCE);
+    rules.push(Arc::new(SORT_EARLY));
     SessionStateBuilder::new_with_default_features()
         .with_config(config)
         .with_runtime_env(runtime)

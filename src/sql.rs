@@ -2,9 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::Optimizer;
+use datafusion::optimizer::eliminate_filter::EliminateFilter;
+use datafusion::optimizer::optimize_projections::OptimizeProjections;
+use datafusion::optimizer::propagate_empty_relation::PropagateEmptyRelation;
+use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::prelude::{DataFrame, SessionContext};
 
 use crate::error::{Error, Result};
@@ -131,6 +137,24 @@ pub async fn bind(context: &SessionContext, file: &SqlFile, parameters: &Paramet
         frame.with_param_values(values).map_err(|error| file.blame(error))?
     };
     Ok(Bound { frame, parameters: values })
+}
+
+/// A file's relation without what its parameters rule out, for other files to read: each of them would otherwise plan that anew. Rules
+/// that give names to what they find are left to whoever reads it, who may find it twice.
+///
+/// # Errors
+/// When it does not plan.
+pub fn decided(frame: DataFrame) -> Result<DataFrame> {
+    let (state, plan) = frame.into_parts();
+    let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
+    let rules = Optimizer::with_rules(vec![
+        Arc::new(SimplifyExpressions::new()),
+        Arc::new(EliminateFilter::new()),
+        Arc::new(PropagateEmptyRelation::new()),
+        Arc::new(OptimizeProjections::new()),
+    ]);
+    let plan = rules.optimize(plan, &state, |_, _| {})?;
+    Ok(DataFrame::new(state, plan))
 }
 
 #[cfg(test)]

@@ -5,28 +5,22 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::compute::concat_batches;
 use datafusion::catalog::TableProvider;
-use datafusion::common::runtime::SpawnedTask;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryReservation};
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
-use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
+use datafusion::physical_plan::{ExecutionPlan, displayable};
 use datafusion::prelude::SessionContext;
-use futures::TryStreamExt;
-use futures::future::join_all;
-use tracing::Instrument;
+use futures::future::{join, join_all};
 
 use crate::cluster;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::group::Group;
 use crate::kept::{Kept, collect, keep, keep_rows, runs_elsewhere};
 use crate::rows::{Rows, all_nullable};
 use crate::sink::{Nowhere, Sink};
 use crate::sql::{self, Bound, Parameters, SqlFile};
-use crate::tables::{self, Table};
+use crate::table_writer::{Planned, PlannedRows, TableWriter, Written, published_table};
 use crate::text::without_middle;
-use crate::withhold::without_small_groups;
 
 /// Of memory for each row of a batch of each partition, for tables side by side: a hundred operators that hold two batches of half a
 /// kilobyte a row.
@@ -63,44 +57,6 @@ pub struct Silent;
 impl Progress for Silent {
     fn began(&mut self, _file: &SqlFile) {}
     fn ended(&mut self, _file: &SqlFile, _rows: u64, _elapsed: Duration) {}
-}
-
-/// A file about to be run.
-struct Planned {
-    file: &'static SqlFile,
-    bound: Bound,
-    plan: Arc<dyn ExecutionPlan>,
-    begun: Instant,
-}
-
-impl Planned {
-    async fn try_new(file: &'static SqlFile, bound: Bound) -> Result<Self> {
-        let plan = bound.frame.clone().create_physical_plan().await.map_err(|error| file.blame(error))?;
-        Ok(Self { file, bound, plan, begun: Instant::now() })
-    }
-}
-
-/// Rows of a published table about to be written.
-struct PlannedRows {
-    table: Table,
-    planned: Planned,
-    /// How many of them stand for too few customers, and are none any more.
-    withheld: u64,
-}
-
-impl PlannedRows {
-    async fn append(&self, context: &SessionContext, sink: &dyn Sink) -> Result<u64> {
-        let appended = sink.append(context, &self.table, Arc::clone(&self.planned.plan)).await;
-        appended.map_err(|error| self.planned.file.blame(error))
-    }
-}
-
-/// A published table that is finished.
-struct Written {
-    rows: PlannedRows,
-    count: u64,
-    elapsed: Duration,
-    relation: Arc<dyn TableProvider>,
 }
 
 pub struct Steps<'a> {
@@ -199,7 +155,8 @@ impl<'a> Steps<'a> {
             let plan = bound.frame.clone().create_physical_plan().await?;
             self.explain(file, &bound, &plan);
         }
-        self.register(file.name, bound.frame.into_view())
+        let decided = sql::decided(bound.frame).map_err(|error| file.blame(error))?;
+        self.register(file.name, decided.into_view())
     }
 
     /// Registers a file that several others read: as a view, or as kept rows where all executors of a cluster would make them anew for each
@@ -290,16 +247,46 @@ impl<'a> Steps<'a> {
         let mut written = Vec::with_capacity(names.len());
         if self.has_ample_memory() {
             // all end before an error is told: nothing is written any more when what was is removed
-            written.extend(join_all(names.iter().map(|name| self.written(name))).await);
+            let writing = names.iter().map(|name| self.writer().write(name));
+            written.extend(join_all(writing).await);
         } else {
             for name in names {
-                written.push(Ok(self.written(name).await?));
+                written.push(Ok(self.writer().write(name).await?));
             }
         }
-        for Written { rows, count, elapsed, relation } in written.into_iter().collect::<Result<Vec<_>>>()? {
-            self.register_finished(rows.planned.file.name, relation)?;
-            self.end_rows(&rows, count, elapsed);
+        for written in written.into_iter().collect::<Result<Vec<_>>>()? {
+            self.end_table(written)?;
         }
+        Ok(())
+    }
+
+    /// The same for one file while others go on, none of which reads it; after them where memory is short.
+    ///
+    /// # Errors
+    /// Those of the others before its own.
+    pub async fn table_beside<T>(
+        &mut self,
+        name: &str,
+        others: impl AsyncFnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        if !self.has_ample_memory() {
+            let done = others(self).await?;
+            self.table(name).await?;
+            return Ok(done);
+        }
+        self.progress.began(sql::file(name)?);
+        let writing = self.writer().write(name);
+        // both end before an error is told
+        let (written, done) = join(writing, others(self)).await;
+        let done = done?;
+        self.end_table(written?)?;
+        Ok(done)
+    }
+
+    fn end_table(&mut self, written: Written) -> Result<()> {
+        let Written { rows, count, elapsed, relation } = written;
+        self.register_finished(rows.planned.file.name, relation)?;
+        self.end_rows(&rows, count, elapsed);
         Ok(())
     }
 
@@ -319,12 +306,15 @@ impl<'a> Steps<'a> {
         }
     }
 
-    /// Writes a whole table.
-    async fn written(&self, name: &str) -> Result<Written> {
-        let rows = self.plan_rows(name).await?;
-        let count = rows.append(self.context, self.sink).await?;
-        let relation = self.sink.finish(self.context, &rows.table).await?;
-        Ok(Written { elapsed: rows.planned.begun.elapsed(), rows, count, relation })
+    /// What writes tables as the parameters are now.
+    fn writer(&self) -> TableWriter<'a> {
+        TableWriter {
+            context: self.context,
+            sink: self.sink,
+            parameters: self.parameters.clone(),
+            group: self.group.clone(),
+            minimum_group_size: if self.mode == Mode::Explain { 1 } else { self.minimum_group_size },
+        }
     }
 
     /// Runs a file whose relation is a published table and adds its rows to that, led by the group under way.
@@ -333,49 +323,11 @@ impl<'a> Steps<'a> {
     /// When it does not plan, run or write.
     pub async fn append(&mut self, name: &str) -> Result<u64> {
         self.progress.began(sql::file(name)?);
-        let rows = self.plan_rows(name).await?;
-        let count = rows.append(self.context, self.sink).await?;
+        let writer = self.writer();
+        let rows = writer.plan(name).await?;
+        let count = writer.append(&rows).await?;
         self.end_rows(&rows, count, rows.planned.begun.elapsed());
         Ok(count)
-    }
-
-    async fn plan_rows(&self, name: &str) -> Result<PlannedRows> {
-        let table = self.published_table(name)?;
-        let file = sql::file(name)?;
-        let (context, parameters) = (self.context.clone(), self.parameters.clone());
-        let group = table.is_grouped().then(|| self.group.clone());
-        // in a task of its own: tables that are written side by side are planned side by side
-        let planning = async move {
-            let mut bound = sql::bind(&context, file, &parameters).await?;
-            if let Some(group) = group {
-                bound.frame = group.lead(bound.frame)?;
-            }
-            Planned::try_new(file, bound).await
-        };
-        let planned = SpawnedTask::spawn(planning.in_current_span()).await;
-        let planned = planned.map_err(|error| Error::internal("planning broke off").caused_by(error))?;
-        let mut rows = PlannedRows { table, planned: planned?, withheld: 0 };
-        if self.withholds(&rows.table) {
-            self.withhold(&mut rows).await.map_err(|error| file.blame(error))?;
-        }
-        Ok(rows)
-    }
-
-    fn withholds(&self, table: &Table) -> bool {
-        self.minimum_group_size > 1 && !table.sizes.is_empty() && self.mode != Mode::Explain
-    }
-
-    /// Leaves the rows of a summary that stand for enough customers, as a plan of their own.
-    async fn withhold(&self, rows: &mut PlannedRows) -> Result<()> {
-        let plan = &mut rows.planned.plan;
-        let schema = plan.schema();
-        let batches = execute_stream(Arc::clone(plan), self.context.task_ctx())?;
-        let batches: Vec<RecordBatch> = batches.try_collect().await?;
-        let all = concat_batches(&schema, &batches)?;
-        let kept = without_small_groups(&all, &rows.table, self.minimum_group_size)?;
-        rows.withheld = (all.num_rows() - kept.num_rows()) as u64;
-        *plan = self.context.read_batch(kept)?.create_physical_plan().await?;
-        Ok(())
     }
 
     /// Ends a published table and registers it under its own name.
@@ -383,7 +335,7 @@ impl<'a> Steps<'a> {
     /// # Errors
     /// When it cannot be written.
     pub async fn finish(&mut self, name: &str) -> Result<()> {
-        let table = self.published_table(name)?;
+        let table = published_table(name, &self.group)?;
         let relation = self.sink.finish(self.context, &table).await?;
         self.register_finished(sql::file(name)?.name, relation)
     }
@@ -400,18 +352,12 @@ impl<'a> Steps<'a> {
     pub fn enter(&mut self, group: Group) -> Result<()> {
         self.group = group;
         for (name, relation) in &self.finished {
-            if self.published_table(name)?.is_grouped() {
+            if published_table(name, &self.group)?.is_grouped() {
                 let rows = self.group.rows_of(self.context.read_table(Arc::clone(relation))?)?;
                 self.register(name, rows.into_view())?;
             }
         }
         Ok(())
-    }
-
-    fn published_table(&self, name: &str) -> Result<Table> {
-        let table =
-            tables::table(name).ok_or_else(|| Error::internal(format!("{name} is no published table")))?;
-        Ok(table.led_by(&self.group.columns))
     }
 
     async fn plan(&self, name: &str) -> Result<Planned> {
@@ -420,16 +366,12 @@ impl<'a> Steps<'a> {
     }
 
     fn end_rows(&mut self, rows: &PlannedRows, count: u64, elapsed: Duration) {
-        let PlannedRows { table, withheld, .. } = rows;
-        if self.withholds(table) {
-            *self.withheld.entry(table.name).or_default() += withheld;
-        }
-        if *withheld > 0 {
-            tracing::warn!(
-                table = table.name,
-                rows = withheld,
-                "withheld, since they stand for too few customers"
-            );
+        if let Some(withheld) = rows.withheld {
+            let table = rows.table.name;
+            *self.withheld.entry(table).or_default() += withheld;
+            if withheld > 0 {
+                tracing::warn!(table, rows = withheld, "withheld, since they stand for too few customers");
+            }
         }
         self.end(&rows.planned, count, elapsed);
     }

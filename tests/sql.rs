@@ -1,6 +1,7 @@
 //! Runs the SQL logic tests of `tests/sql/`: each relation over tables small enough to count by hand.
 //!
-//! Beside SQL the tests understand two statements of their own. `PARAMETERS 5 AS bins, ...` sets parameters.
+//! Beside SQL the tests understand two statements of their own. `PARAMETERS 5 AS bins, ...` sets parameters, maybe
+//! `FROM` a relation's row.
 //! `RELATION line` runs `sql/*/line.sql` with them, shows its rows and registers them under its name.
 
 #![allow(clippy::expect_used, reason = "a test may panic")]

@@ -1,7 +1,7 @@
 -- The scored customers with the names that their scores give them: loyalty group and segment.
 --
 -- Grain:   a customer
--- Inputs:  weighted_customer, segment_cell (registered: the segment of each three scores), loyalty_group (the labels of the groups, numbered from 1, the lowest first),
+-- Inputs:  weighted_customer, segment_cell (registered: the cell and segment of each three scores), loyalty_group (the labels of the groups, numbered from 1, the lowest first),
 --          loyalty_range
 -- Formula: loyalty groups are by quantile, as in binned_customer.
 WITH grouped AS (
@@ -26,7 +26,7 @@ SELECT
     grouped.recency_score,
     grouped.frequency_score,
     grouped.monetary_score,
-    concat(grouped.recency_score, grouped.frequency_score, grouped.monetary_score) AS rfm_cell,
+    segment_cell.rfm_cell,
     grouped.recency_scaled,
     grouped.frequency_scaled,
     grouped.monetary_scaled,

@@ -1,9 +1,10 @@
 -- Each customer's recency, frequency and monetary value, scaled and weighted into one loyalty score.
 --
 -- Grain:      a customer
--- Inputs:     binned_customer, customer_range
+-- Inputs:     binned_customer
 -- Parameters: $recency_scaling, $frequency_scaling, $monetary_scaling   'min_max', 'z_score', 'rank' or 'log'
 --             $recency_weight, $frequency_weight, $monetary_weight      they sum to 1
+--             $least_recency, $most_recency, $recency_mean, $recency_deviation, and so on: what customer_range says
 -- Formula:    scaled lies in [0, 1], recency turned round so that 1 is best; 0.5 where all are equal.
 --             min_max: (x - min) / (max - min).  log: ln(1 + x - min) / ln(1 + max - min).
 --             z_score: the normal distribution up to z = (x - mean) / deviation (of all customers, not a sample of them).
@@ -18,11 +19,11 @@ WITH scaled AS (
                 WHEN $recency_scaling = 'rank'
                     THEN CAST(2 * customer.recency_worse + customer.recency_equal - 1 AS DOUBLE) / nullif(2.0 * (customer.all_customers - 1), 0)
                 WHEN $recency_scaling = 'log'
-                    THEN 1.0 - log_scaled(customer.recency_days, reach.least_recency, reach.most_recency)
+                    THEN 1.0 - log_scaled(customer.recency_days, CAST($least_recency AS INT), CAST($most_recency AS INT))
                 WHEN $recency_scaling = 'z_score'
-                    THEN 1.0 - normal_scaled(customer.recency_days, reach.recency_mean, reach.recency_deviation)
+                    THEN 1.0 - normal_scaled(customer.recency_days, CAST($recency_mean AS DOUBLE), CAST($recency_deviation AS DOUBLE))
                 ELSE
-                    CAST(reach.most_recency - customer.recency_days AS DOUBLE) / nullif(CAST(reach.most_recency - reach.least_recency AS DOUBLE), 0)
+                    CAST(CAST($most_recency AS INT) - customer.recency_days AS DOUBLE) / nullif(CAST(CAST($most_recency AS INT) - CAST($least_recency AS INT) AS DOUBLE), 0)
             END, 0.5
         ) AS recency_scaled,
         coalesce(
@@ -30,11 +31,11 @@ WITH scaled AS (
                 WHEN $frequency_scaling = 'rank'
                     THEN CAST(2 * customer.frequency_worse + customer.frequency_equal - 1 AS DOUBLE) / nullif(2.0 * (customer.all_customers - 1), 0)
                 WHEN $frequency_scaling = 'log'
-                    THEN log_scaled(customer.frequency, reach.least_frequency, reach.most_frequency)
+                    THEN log_scaled(customer.frequency, CAST($least_frequency AS BIGINT), CAST($most_frequency AS BIGINT))
                 WHEN $frequency_scaling = 'z_score'
-                    THEN normal_scaled(customer.frequency, reach.frequency_mean, reach.frequency_deviation)
+                    THEN normal_scaled(customer.frequency, CAST($frequency_mean AS DOUBLE), CAST($frequency_deviation AS DOUBLE))
                 ELSE
-                    CAST(customer.frequency - reach.least_frequency AS DOUBLE) / nullif(CAST(reach.most_frequency - reach.least_frequency AS DOUBLE), 0)
+                    CAST(customer.frequency - CAST($least_frequency AS BIGINT) AS DOUBLE) / nullif(CAST(CAST($most_frequency AS BIGINT) - CAST($least_frequency AS BIGINT) AS DOUBLE), 0)
             END, 0.5
         ) AS frequency_scaled,
         coalesce(
@@ -42,15 +43,14 @@ WITH scaled AS (
                 WHEN $monetary_scaling = 'rank'
                     THEN CAST(2 * customer.monetary_worse + customer.monetary_equal - 1 AS DOUBLE) / nullif(2.0 * (customer.all_customers - 1), 0)
                 WHEN $monetary_scaling = 'log'
-                    THEN log_scaled(customer.monetary, reach.least_monetary, reach.most_monetary)
+                    THEN log_scaled(customer.monetary, CAST($least_monetary AS DECIMAL(38, 4)), CAST($most_monetary AS DECIMAL(38, 4)))
                 WHEN $monetary_scaling = 'z_score'
-                    THEN normal_scaled(customer.monetary, reach.monetary_mean, reach.monetary_deviation)
+                    THEN normal_scaled(customer.monetary, CAST($monetary_mean AS DOUBLE), CAST($monetary_deviation AS DOUBLE))
                 ELSE
-                    CAST(customer.monetary - reach.least_monetary AS DOUBLE) / nullif(CAST(reach.most_monetary - reach.least_monetary AS DOUBLE), 0)
+                    CAST(customer.monetary - CAST($least_monetary AS DECIMAL(38, 4)) AS DOUBLE) / nullif(CAST(CAST($most_monetary AS DECIMAL(38, 4)) - CAST($least_monetary AS DECIMAL(38, 4)) AS DOUBLE), 0)
             END, 0.5
         ) AS monetary_scaled
-    FROM customer_range AS reach
-    CROSS JOIN binned_customer AS customer
+    FROM binned_customer AS customer
 )
 
 SELECT

@@ -32,22 +32,20 @@ pub(super) async fn score_customers(
     if let Some(compare_to) = rfm.compare_to {
         let day = compared_day(compare_to, run_date)?;
         tally_as_of(steps, rfm, run_date, day).await?;
-        score_as_of(steps, rfm, run_date, day).await?;
+        value_as_of(steps, rfm, run_date, day).await?;
+        score_valued(steps).await?;
         steps.keep("customer_before").await?;
     }
     if !is_tallied {
         tally_as_of(steps, rfm, run_date, run_date).await?;
     }
-    let reach = score_as_of(steps, rfm, run_date, run_date).await?;
+    value_as_of(steps, rfm, run_date, run_date).await?;
+    // it needs no scores
+    let reach =
+        steps.table_beside("rfm_concentration", async |steps| publish_scores(steps, rfm).await).await?;
     for measure in ["customers", "orders"] {
         counts.insert(("rfm", measure.to_owned()), reach.single_value(measure)?);
     }
-    if rfm.negative == "error" {
-        refuse_money_below_zero(steps).await?;
-    }
-    find_ranges_of_segments(steps).await?;
-    steps.tables(&["customer_rfm", "rfm_segments", "rfm_concentration"]).await?;
-    steps.table("rfm_thresholds").await?;
     if rfm.compare_to.is_some() {
         steps.table("segment_migration").await?;
     }
@@ -132,17 +130,31 @@ pub(super) async fn tally_as_of(
     steps.view("customer").await
 }
 
-/// Registers the customers, valued and scored, as a run of that day would have; the as-of date follows the day as it follows the run
-/// date. Tells how many there are and how far their values reach.
-async fn score_as_of(steps: &mut Steps<'_>, rfm: &Rfm, run_date: NaiveDate, day: NaiveDate) -> Result<Rows> {
+/// Registers the customers, valued, as a run of that day would have; the as-of date follows the day as it follows the run date.
+async fn value_as_of(steps: &mut Steps<'_>, rfm: &Rfm, run_date: NaiveDate, day: NaiveDate) -> Result<()> {
     let after = rfm.as_of.unwrap_or(run_date).signed_duration_since(run_date).num_days();
     let as_of = day.checked_add_days(Days::new(after.unsigned_abs()));
     let as_of = as_of.ok_or_else(|| Error::config("the as-of date is out of range"))?;
     let parameters = &mut steps.parameters;
     parameters.set("as_of", ScalarValue::Date32(Some(days_since_1970(as_of)?)));
     parameters.set("run_date", ScalarValue::Date32(Some(days_since_1970(day)?)));
+    steps.view("valued_customer").await
+}
 
-    steps.view("valued_customer").await?;
+/// Scores the valued customers, and publishes what that tells of them. Tells how many there are and how far their values reach.
+async fn publish_scores(steps: &mut Steps<'_>, rfm: &Rfm) -> Result<Rows> {
+    let reach = score_valued(steps).await?;
+    if rfm.negative == "error" {
+        refuse_money_below_zero(steps).await?;
+    }
+    find_ranges_of_segments(steps).await?;
+    steps.tables(&["customer_rfm", "rfm_segments"]).await?;
+    steps.table("rfm_thresholds").await?;
+    Ok(reach)
+}
+
+/// Registers the valued customers, scored. Tells how many there are and how far their values reach.
+async fn score_valued(steps: &mut Steps<'_>) -> Result<Rows> {
     find_quantile_ranges(
         steps,
         "customer_range",
@@ -151,6 +163,7 @@ async fn score_as_of(steps: &mut Steps<'_>, rfm: &Rfm, run_date: NaiveDate, day:
     )
     .await?;
     let reach = steps.rows("customer_range").await.map_err(too_large)?;
+    set_reach(steps, &reach)?;
     steps.view("placed_customer").await?;
     steps.view("binned_customer").await?;
     steps.shared_view("weighted_customer").await?;
@@ -158,6 +171,24 @@ async fn score_as_of(steps: &mut Steps<'_>, rfm: &Rfm, run_date: NaiveDate, day:
     steps.rows("loyalty_range").await?;
     steps.shared_view("scored_customer").await?;
     Ok(reach)
+}
+
+/// Sets how far the values of all customers reach, for those of each to be scaled.
+fn set_reach(steps: &mut Steps<'_>, reach: &Rows) -> Result<()> {
+    let row = reach.batches.iter().find(|batch| batch.num_rows() > 0);
+    let names = ["recency", "frequency", "monetary"].into_iter().flat_map(|value| {
+        let ends = ["least", "most"].map(|end| format!("{end}_{value}"));
+        ends.into_iter().chain(["mean", "deviation"].map(|measure| format!("{value}_{measure}")))
+    });
+    for name in names {
+        let column = reach.schema.index_of(&name)?;
+        let value = match row {
+            Some(row) => ScalarValue::try_from_array(row.column(column), 0)?,
+            None => ScalarValue::try_from(reach.schema.field(column).data_type())?,
+        };
+        steps.parameters.set(&name, value);
+    }
+    Ok(())
 }
 
 /// Where a cluster finds quantiles, tells it in which ranges they lie, in a pass before: executors then send none of the other values to the
@@ -248,6 +279,7 @@ fn segment_cells(cells: &[Cell]) -> Result<Rows> {
         ("recency_score", scores(0)),
         ("frequency_score", scores(1)),
         ("monetary_score", scores(2)),
+        ("rfm_cell", Arc::new(cells.iter().map(|cell| Some(cell.name())).collect::<StringArray>())),
         ("segment", Arc::new(segments)),
     ])
 }

@@ -15,6 +15,7 @@ use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTable
 use datafusion::object_store::ObjectStoreExt;
 use datafusion::object_store::path::Path;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use datafusion::physical_plan::common::spawn_buffered;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
@@ -32,6 +33,9 @@ use crate::sink::Sink;
 use crate::source::WrittenFile;
 use crate::tables::{Table, part_name};
 use crate::udf::part_number::part_numbers;
+
+/// Of a table, computed while those before them are written.
+const BATCHES_AHEAD: usize = 2;
 
 /// Writes a run's tables under its attempt.
 #[derive(Debug)]
@@ -280,7 +284,8 @@ impl Sink for Stage {
         }
         let mut writer = self.take_writer(table);
         let before = writer.rows;
-        let mut stream = execute_stream(plan, context.task_ctx())?;
+        // in a task of its own: tables that are written side by side are computed side by side
+        let mut stream = spawn_buffered(execute_stream(plan, context.task_ctx())?, BATCHES_AHEAD);
         while let Some(batch) = stream.next().await {
             writer.write(&with_schema(&batch?, &table.schema())?).await?;
         }
