@@ -285,8 +285,10 @@ mod tests {
                 Arc::new(lines.iter().map(|row| row.0).collect::<Int64Array>()),
                 Arc::new(lines.iter().map(|row| row.1.map(|text| format!("a text longer than a view {text}"))).collect::<StringViewArray>()),
                 Arc::new(lines.iter().map(|row| row.2).collect::<Int64Array>()),
+                Arc::new(lines.iter().map(|row| row.1.map_or(7, i64::from)).collect::<Int64Array>()),
             ];
-            let all = RecordBatch::try_from_iter(["number", "text", "value"].into_iter().zip(columns)).unwrap();
+            let names = ["number", "text", "value", "other"];
+            let all = RecordBatch::try_from_iter(names.into_iter().zip(columns)).unwrap();
             let mut batches = vec![Vec::new(); partitions];
             for (place, start) in (0..lines.len()).step_by(batch).enumerate() {
                 batches[place % partitions].push(all.slice(start, batch.min(lines.len() - start)));
@@ -294,11 +296,12 @@ mod tests {
             let context = context("1GiB");
             context.register_table("line", Arc::new(MemTable::try_new(all.schema(), batches).unwrap())).unwrap();
             // by the keys of the parts, too: no exchange may be saved that the sums of parts need
-            for keys in ["number, text", "text", "number"] {
+            for keys in ["number, text", "text", "number", "number, other"] {
+                let part_keys = if keys.contains("other") { keys } else { "number, text" };
                 let whole = format!("SELECT {keys}, sum(value), count(value) FROM line GROUP BY {keys} ORDER BY {keys}");
                 let parts = format!(
-                    "SELECT {keys}, sum(sums), sum(counts) FROM (SELECT number, text, part_sum(value) AS sums, \
-                     part_sum(CASE WHEN value IS NULL THEN 0 ELSE 1 END) AS counts FROM line GROUP BY number, text) GROUP BY {keys} ORDER BY {keys}"
+                    "SELECT {keys}, sum(sums), sum(counts) FROM (SELECT {part_keys}, part_sum(value) AS sums, \
+                     part_sum(CASE WHEN value IS NULL THEN 0 ELSE 1 END) AS counts FROM line GROUP BY {part_keys}) GROUP BY {keys} ORDER BY {keys}"
                 );
                 let rows = |text: String| -> Vec<String> {
                     text.lines().skip(3).filter(|line| line.starts_with('|')).map(|line| line.replace(' ', "")).collect()
