@@ -156,6 +156,7 @@ fn spilling_to(folder: &SpillFolder) -> DiskManagerBuilder {
 
 fn builder(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStateBuilder {
     let mut rules = with_ours(PhysicalOptimizer::new().rules, AGGREGATE_ONCE);
+    // on a cluster what stands between stages is in files
     rules.push(Arc::new(SORT_EARLY));
     SessionStateBuilder::new_with_default_features()
         .with_config(config)

@@ -188,4 +188,18 @@ mod tests {
             assert!(header.iter().any(|line| line.contains("Grain:")), "{}/{}", file.stage, file.name);
         }
     }
+
+    #[test]
+    fn what_parameters_rule_out_is_gone_from_a_view() {
+        let planned = |is_placed: bool| async move {
+            let sql = "SELECT value, CASE WHEN $placed THEN place END AS place FROM \
+                       (SELECT value, row_number() OVER (ORDER BY value) AS place FROM (VALUES (2), (1)) AS row (value)) AS placed";
+            let frame = SessionContext::new().sql(sql).await?;
+            let view = decided(frame.with_param_values(vec![("placed", ScalarValue::from(is_placed))])?)?;
+            Ok::<_, Error>(view.logical_plan().to_string())
+        };
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        assert!(runtime.block_on(planned(true)).unwrap().contains("WindowAggr"));
+        assert!(!runtime.block_on(planned(false)).unwrap().contains("WindowAggr"));
+    }
 }

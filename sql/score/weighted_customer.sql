@@ -4,7 +4,8 @@
 -- Inputs:     binned_customer
 -- Parameters: $recency_scaling, $frequency_scaling, $monetary_scaling   'min_max', 'z_score', 'rank' or 'log'
 --             $recency_weight, $frequency_weight, $monetary_weight      they sum to 1
---             $least_recency, $most_recency, $recency_mean, $recency_deviation, and so on: what customer_range says
+--             $least_recency, $most_recency, $recency_mean, $recency_deviation, and likewise for frequency and monetary: what
+--             customer_range says of all customers
 -- Formula:    scaled lies in [0, 1], recency turned round so that 1 is best; 0.5 where all are equal.
 --             min_max: (x - min) / (max - min).  log: ln(1 + x - min) / ln(1 + max - min).
 --             z_score: the normal distribution up to z = (x - mean) / deviation (of all customers, not a sample of them).

@@ -95,6 +95,7 @@ impl Near {
         self.first_rows = Vec::with_capacity(rows / 2);
         self.group_of.clear();
         let (numbers, others) = told_apart(keys)?;
+        // a group that was displaced from its slot begins anew, in a row of its own
         match few(&numbers).filter(|_| others.is_empty()) {
             Some(numbers) => self.find_groups_of_numbers(numbers),
             None => self.find_groups_of_any(keys, &numbers, &others, rows)?,
@@ -111,7 +112,7 @@ impl Near {
         group_of.extend(rows.map(|(row, ((first, second), third))| {
             let slot = &mut slots[slot_of(*first)];
             let is_known = group_keys.get(*slot as usize).is_some_and(|known| {
-                // at once: that one of them differs is as likely as not
+                // all at once, which is one branch
                 (known[0] ^ first) | (known[1] ^ second) | (known[2] ^ third) == 0
             });
             if !is_known {

@@ -4,8 +4,7 @@
 use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Int64Array, ListArray,
-    StringBuilder, StructArray,
+    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Int64Array, ListArray, StructArray,
 };
 use datafusion::arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Field, FieldRef, Fields, Int64Type, TimeUnit,
@@ -21,7 +20,7 @@ use datafusion::logical_expr::{
 
 use super::few_groups::id_type;
 use super::grouped_sets::{GroupedSets, Sets};
-use super::interner::Interner;
+use super::order_ids::OrderIds;
 use super::single_group::SingleGroup;
 use super::{list_offsets, list_range, passes};
 
@@ -139,50 +138,6 @@ fn orders_field(ids: &DataType) -> FieldRef {
 
 fn days_field() -> FieldRef {
     Arc::new(Field::new_list_field(DataType::Date32, true))
-}
-
-/// How order ids become the numbers that sets hold: integers as their bits, strings by numbering them once for all groups (those
-/// of groups already emitted stay numbered until the end).
-#[derive(Debug)]
-enum OrderIds {
-    Integers,
-    Strings(Interner),
-}
-
-impl OrderIds {
-    fn new(data_type: &DataType) -> Self {
-        if *data_type == DataType::Int64 { Self::Integers } else { Self::Strings(Interner::default()) }
-    }
-
-    /// The ids behind some numbers.
-    fn ids(&self, numbers: &[u64]) -> Result<ArrayRef> {
-        match self {
-            Self::Integers => {
-                Ok(Arc::new(numbers.iter().map(|number| Some(number.cast_signed())).collect::<Int64Array>()))
-            }
-            Self::Strings(strings) => {
-                let mut ids = StringBuilder::new();
-                for number in numbers {
-                    ids.append_value(strings.text(*number as u32)?);
-                }
-                Ok(Arc::new(ids.finish()))
-            }
-        }
-    }
-
-    fn data_type(&self) -> DataType {
-        match self {
-            Self::Integers => DataType::Int64,
-            Self::Strings(_) => DataType::Utf8,
-        }
-    }
-
-    fn size(&self) -> usize {
-        match self {
-            Self::Integers => 0,
-            Self::Strings(strings) => strings.size(),
-        }
-    }
 }
 
 /// What is known of a group beside its sets, in half a line of the cache: looking it up is what takes time.

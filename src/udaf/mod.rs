@@ -28,6 +28,7 @@ mod itemset_index;
 mod itemset_lists;
 mod itemsets_of_ranks;
 mod maximal_sets;
+mod order_ids;
 mod part_pair_counts;
 mod part_sum;
 mod quantile_edges;
