@@ -13,14 +13,13 @@ use datafusion::arrow::compute::interleave_record_batch;
 use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::catalog::memory::{DataSourceExec, MemorySourceConfig};
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{JoinType, Result, internal_err};
+use datafusion::common::{Result, internal_err};
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::filter::FilterExec;
-use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
@@ -69,38 +68,23 @@ fn sorted_below(plan: &Arc<dyn ExecutionPlan>, column: usize) -> Replacement {
         let is_same = sort.fetch().is_none() && text_column(sort.expr(), &sort.schema()) == Some(column);
         return if is_same { sorted_below(sort.input(), column) } else { Ok(None) };
     }
-    let Some((child, below)) = origin(plan, column) else { return Ok(None) };
-    let mut children: Vec<Arc<dyn ExecutionPlan>> = plan.children().into_iter().cloned().collect();
-    let Some(sorted) = sorted_below(&children[child], below)? else { return Ok(None) };
-    // a join puts rows that match nothing at the end unless it sees that its rows are in an order
-    if sorted.output_ordering().is_none() {
-        return Ok(None);
-    }
-    children[child] = sorted;
-    replace_children_if_necessary(Arc::clone(plan), children).map(Some)
+    let (Some(below), [input]) = (origin(plan, column), &plan.children()[..]) else { return Ok(None) };
+    let Some(sorted) = sorted_below(input, below)? else { return Ok(None) };
+    replace_children_if_necessary(Arc::clone(plan), vec![sorted]).map(Some)
 }
 
 fn sorted(rows: &Arc<dyn ExecutionPlan>, column: usize) -> Arc<dyn ExecutionPlan> {
     Arc::new(TextSortExec::new(Arc::clone(rows), column))
 }
 
-/// Of which input, and which column of that, a column comes unchanged, where an operator keeps the order of the input's rows.
-fn origin(plan: &Arc<dyn ExecutionPlan>, column: usize) -> Option<(usize, usize)> {
+/// Of which column of its input a column comes unchanged, where an operator keeps the order of the input's rows.
+fn origin(plan: &Arc<dyn ExecutionPlan>, column: usize) -> Option<usize> {
     if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
         let from = projection.expr()[column].expr.downcast_ref::<Column>()?;
-        return Some((0, from.index()));
+        return Some(from.index());
     }
-    if let Some(filter) = plan.downcast_ref::<FilterExec>() {
-        let from = filter.projection().as_ref().map_or(column, |projection| projection[column]);
-        return Some((0, from));
-    }
-    let join = plan.downcast_ref::<HashJoinExec>()?;
-    let keeps_order = *join.partition_mode() == PartitionMode::CollectLeft
-        && matches!(join.join_type(), JoinType::Right | JoinType::Inner);
-    let from = join.projection.as_ref().map_or(column, |projection| projection[column]);
-    // the second input's columns stand behind the first's
-    let from = from.checked_sub(join.left().schema().fields().len())?;
-    keeps_order.then_some((1, from))
+    let filter = plan.downcast_ref::<FilterExec>()?;
+    Some(filter.projection().as_ref().map_or(column, |projection| projection[column]))
 }
 
 /// Rows in memory in the order of a text column. Beside them it takes 16 bytes a row; where there is less, the engine's own sort, which
@@ -333,9 +317,7 @@ mod tests {
             &(0..50).map(|number| Some(format!("{}", number * 17 % 50))).collect::<Vec<_>>(),
             7,
         );
-        // all but two rows match nothing
-        let wide = "SELECT id, number, number * 3 AS product, label FROM row \
-                    LEFT JOIN (VALUES (1, 'one'), (2, 'two')) AS label (of, label) ON number = of WHERE number <> 40 ORDER BY id";
+        let wide = "SELECT id, number, number * 3 AS product FROM row WHERE number <> 40 ORDER BY id";
         let sorts = plan(&context, wide);
         assert!(sorts.contains("TextSortExec: expr=[id]"), "{sorts}");
         assert!(
@@ -359,6 +341,7 @@ mod tests {
             "SELECT concat(id, 'x') AS id FROM row ORDER BY id",
             "SELECT id, count(*) FROM row GROUP BY id ORDER BY id",
             "SELECT row.id FROM (VALUES (1), (2)) AS two (n) CROSS JOIN row ORDER BY row.id",
+            "SELECT id FROM row LEFT JOIN (VALUES (1), (2)) AS two (n) ON number = n ORDER BY id",
         ] {
             let sorts = plan(&context, sql);
             assert!(!sorts.contains("TextSortExec"), "{sql}: {sorts}");
@@ -369,18 +352,18 @@ mod tests {
     fn the_engine_sorts_where_memory_is_short() {
         let context = context();
         let ids: Vec<_> =
-            (0..400_000_u64).map(|number| Some((number * 7_919 % 400_009).to_string())).collect();
+            (0..800_000_u64).map(|number| Some((number * 7_919 % 800_011).to_string())).collect();
         register(&context, &ids, 8_192);
         let others = MemoryConsumer::new("others").register(&context.runtime_env().memory_pool);
         let sorted_by_us = |context: &SessionContext| {
             let analyzed = found(context, "EXPLAIN ANALYZE SELECT id, number FROM row ORDER BY id");
             let analyzed = pretty_format_batches(&analyzed).unwrap().to_string();
             let line = analyzed.lines().find(|line| line.contains("TextSortExec")).map(str::to_owned);
-            line.unwrap().contains("output_rows=400.0 K")
+            line.unwrap().contains("output_rows=800.0 K")
         };
         assert!(sorted_by_us(&context));
         // less than the 16 bytes a row are left
-        others.grow((24 << 20) - 6_300_000);
+        others.grow((24 << 20) - 12_700_000);
         assert!(!sorted_by_us(&context));
         let mut expected: Vec<_> = (0..).zip(ids).map(|(number, id)| (id, number)).collect();
         expected.sort_unstable();

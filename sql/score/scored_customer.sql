@@ -1,42 +1,38 @@
--- The scored customers with the names that their scores give them: loyalty group and segment.
+-- The scored customers with the names that their scores give them: loyalty group, cell and segment.
 --
--- Grain:   a customer
--- Inputs:  weighted_customer, segment_cell (registered: the cell and segment of each three scores), loyalty_group (the labels of the groups, numbered from 1, the lowest first),
---          loyalty_range
--- Formula: loyalty groups are by quantile, as in binned_customer.
-WITH grouped AS (
+-- Grain:      a customer
+-- Inputs:     weighted_customer, loyalty_range, score_label (registered, one row of lists: the labels of the loyalty groups, the lowest
+--             first, and the name and segment of each cell, in the order of recency, frequency and monetary score)
+-- Parameters: $frequency_bins, $monetary_bins   scores go from 1 to these
+-- Formula:    loyalty groups are by quantile, as in binned_customer.
+WITH numbered AS (
     SELECT
         *,
-        quantile_bin(loyalty_score, (SELECT shared(loyalty['values']) FROM loyalty_range)) AS group_number
+        quantile_bin(loyalty_score, (SELECT shared(loyalty['values']) FROM loyalty_range)) AS group_number,
+        ((recency_score - 1) * CAST($frequency_bins AS BIGINT) + frequency_score - 1) * CAST($monetary_bins AS BIGINT) + monetary_score AS cell_number
     FROM weighted_customer
 )
 
 SELECT
-    grouped.customer_id,
-    grouped.first_order_date,
-    grouped.last_order_date,
-    grouped.recency_days,
-    grouped.tenure_days,
-    grouped.orders,
-    grouped.active_days,
-    grouped.frequency,
-    grouped.monetary,
-    grouped.revenue,
-    grouped.average_order_value,
-    grouped.recency_score,
-    grouped.frequency_score,
-    grouped.monetary_score,
-    segment_cell.rfm_cell,
-    grouped.recency_scaled,
-    grouped.frequency_scaled,
-    grouped.monetary_scaled,
-    grouped.loyalty_score,
-    loyalty_group.loyalty_group,
-    segment_cell.segment
-FROM grouped
-LEFT JOIN loyalty_group ON grouped.group_number = loyalty_group.group_number
-LEFT JOIN segment_cell
-    ON
-        grouped.recency_score = segment_cell.recency_score
-        AND grouped.frequency_score = segment_cell.frequency_score
-        AND grouped.monetary_score = segment_cell.monetary_score
+    customer_id,
+    first_order_date,
+    last_order_date,
+    recency_days,
+    tenure_days,
+    orders,
+    active_days,
+    frequency,
+    monetary,
+    revenue,
+    average_order_value,
+    recency_score,
+    frequency_score,
+    monetary_score,
+    label_at(cell_number, (SELECT shared(cells) FROM score_label)) AS rfm_cell,
+    recency_scaled,
+    frequency_scaled,
+    monetary_scaled,
+    loyalty_score,
+    label_at(group_number, (SELECT shared(loyalty_groups) FROM score_label)) AS loyalty_group,
+    label_at(cell_number, (SELECT shared(segments) FROM score_label)) AS segment
+FROM numbered

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{Days, NaiveDate};
-use datafusion::arrow::array::{ArrayRef, Decimal128Array, Int32Array, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::array::{ArrayRef, Decimal128Array, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::utils::SingleRowListArrayBuilder;
 use datafusion::scalar::ScalarValue;
@@ -27,8 +27,7 @@ pub(super) async fn score_customers(
     counts: &mut Counts,
 ) -> Result<()> {
     set_scoring(steps, rfm)?;
-    steps.register_rows("loyalty_group", &loyalty_groups(&rfm.groups)?).await?;
-    steps.register_rows("segment_cell", &segment_cells(&segments.cells(rfm)?)?).await?;
+    steps.register_rows("score_label", &score_labels(&segments.cells(rfm)?, &rfm.groups)?).await?;
     if let Some(compare_to) = rfm.compare_to {
         let day = compared_day(compare_to, run_date)?;
         tally_as_of(steps, rfm, run_date, day).await?;
@@ -270,24 +269,14 @@ fn cut_points(cuts: &[f64]) -> Result<ScalarValue> {
     Ok(ScalarValue::List(Arc::new(SingleRowListArrayBuilder::new(Arc::new(points)).build_list_array())))
 }
 
-fn segment_cells(cells: &[Cell]) -> Result<Rows> {
-    let scores = |dimension: usize| -> ArrayRef {
-        Arc::new(cells.iter().map(|cell| Some(cell.scores[dimension] as i32)).collect::<Int32Array>())
+/// What scores are called, as one row of lists.
+fn score_labels(cells: &[Cell], loyalty_groups: &[String]) -> Result<Rows> {
+    let list = |labels: StringArray| -> ArrayRef {
+        Arc::new(SingleRowListArrayBuilder::new(Arc::new(labels)).build_list_array())
     };
-    let segments: StringArray = cells.iter().map(|cell| Some(cell.segment.as_str())).collect();
     rows_of(vec![
-        ("recency_score", scores(0)),
-        ("frequency_score", scores(1)),
-        ("monetary_score", scores(2)),
-        ("rfm_cell", Arc::new(cells.iter().map(|cell| Some(cell.name())).collect::<StringArray>())),
-        ("segment", Arc::new(segments)),
-    ])
-}
-
-fn loyalty_groups(labels: &[String]) -> Result<Rows> {
-    let numbers: Vec<i64> = (1_i64..).take(labels.len()).collect();
-    rows_of(vec![
-        ("group_number", Arc::new(Int64Array::from(numbers))),
-        ("loyalty_group", Arc::new(StringArray::from(labels.to_vec()))),
+        ("cells", list(cells.iter().map(|cell| Some(cell.name())).collect())),
+        ("segments", list(cells.iter().map(|cell| Some(&cell.segment)).collect())),
+        ("loyalty_groups", list(loyalty_groups.iter().map(Some).collect())),
     ])
 }

@@ -5,6 +5,7 @@ use datafusion::logical_expr::ScalarUDF;
 mod bucket;
 mod item_lookup;
 mod items_in;
+mod label_at;
 pub mod line_amount;
 mod measures;
 pub mod part_number;
@@ -29,6 +30,7 @@ pub fn all() -> Vec<ScalarUDF> {
         ScalarUDF::from(rule_lookup::RuleLookup::counts()),
         ScalarUDF::from(rule_lookup::RuleLookup::is_redundant()),
         ScalarUDF::from(items_in::ItemsIn::default()),
+        ScalarUDF::from(label_at::LabelAt::default()),
         ScalarUDF::from(line_amount::LineAmount::default()),
         ScalarUDF::from(part_number::PartNumber::default()),
         ScalarUDF::from(pseudonym::Pseudonym::default()),
