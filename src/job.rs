@@ -8,7 +8,7 @@ use chrono::NaiveDate;
 use datafusion::prelude::SessionContext;
 use serde::Serialize;
 
-use crate::audit::Scope;
+use crate::audit::{Audits, Scope};
 use crate::cluster::{self, Cluster};
 use crate::config::Config;
 use crate::crash_point::crash_point;
@@ -246,6 +246,7 @@ async fn compute(
     let Prepared { context, source, inputs } = prepared;
     let stage = attempt.stage(config.required_output()?.rows_per_part);
     let mut steps = Steps::new(&context, Mode::Run, progress, &stage);
+    steps.audits = Some(Audits::new(&context, Scope::Ungrouped)?);
     let groups = match pipeline::run(&mut steps, inputs, config).await {
         Err(error) if error.kind() == ErrorKind::Input && !error.names("file") && !error.is_of_missing() => {
             // the engine does not tell which file it was
@@ -261,7 +262,9 @@ async fn compute(
     let mut durations: BTreeMap<&'static str, f64> =
         steps.durations.iter().map(|(stage, took)| (*stage, took.as_secs_f64())).collect();
     let audits_started = Instant::now();
-    audit::run(&context, &steps.parameters, Scope::Ungrouped).await?;
+    if let Some(audits) = steps.audits.take() {
+        audits.end(&context, &steps.parameters).await?;
+    }
     for mined in groups {
         steps.enter(mined.group.clone())?;
         let audited = audit::run(&context, &mined.parameters, Scope::Grouped).await;

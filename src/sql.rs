@@ -56,7 +56,7 @@ sql_files! {
         "rule_count", "association_rules", "rule_items", "run_summary",
     ],
     "audit": [
-        "customer_key", "customer_scores", "customer_group", "segment_shares", "segment_totals", "threshold_customers", "concentration_totals", "summary_customers", "cohort_shares", "migration_totals",
+        "customer_key", "customer_cell", "customer_scores", "customer_group", "segment_shares", "segment_totals", "threshold_customers", "concentration_totals", "summary_customers", "cohort_shares", "migration_totals",
         "lifecycle_stages", "metrics_customers", "group_sizes",
         "itemset_key", "itemset_measures", "itemset_subsets", "rule_key", "rule_counts", "rule_measures", "rule_sides",
         "rule_item_sides", "summary_key", "summary_lines",

@@ -12,6 +12,7 @@ use datafusion::physical_plan::{ExecutionPlan, displayable};
 use datafusion::prelude::SessionContext;
 use futures::future::{join, join_all};
 
+use crate::audit::Audits;
 use crate::cluster;
 use crate::error::Result;
 use crate::group::Group;
@@ -80,6 +81,8 @@ pub struct Steps<'a> {
     latest_end: Instant,
     /// The tables that are finished.
     finished: BTreeMap<&'static str, Arc<dyn TableProvider>>,
+    /// Those that begin once the tables that they read are finished; none where nothing is audited.
+    pub audits: Option<Audits>,
 }
 
 impl fmt::Debug for Steps<'_> {
@@ -112,6 +115,7 @@ impl<'a> Steps<'a> {
             durations: BTreeMap::new(),
             latest_end: Instant::now(),
             finished: BTreeMap::new(),
+            audits: None,
         }
     }
 
@@ -342,7 +346,13 @@ impl<'a> Steps<'a> {
 
     fn register_finished(&mut self, name: &'static str, relation: Arc<dyn TableProvider>) -> Result<()> {
         self.finished.insert(name, Arc::clone(&relation));
-        self.register(name, relation)
+        self.register(name, relation)?;
+        let has_ample_memory = self.has_ample_memory();
+        // otherwise they wait until all else is done
+        if let Some(audits) = self.audits.as_mut().filter(|_| has_ample_memory) {
+            audits.begin(self.context, &self.parameters);
+        }
+        Ok(())
     }
 
     /// Makes a group the one under way, and of each finished table that has groups registers its rows alone.

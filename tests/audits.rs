@@ -25,7 +25,8 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "customer_rfm",
         "SELECT * REPLACE (CAST('NaN' AS DOUBLE) AS loyalty_score) FROM sound",
     ),
-    ("customer_scores", "customer_rfm", "SELECT * REPLACE ('555' AS rfm_cell) FROM sound"),
+    ("customer_cell", "customer_rfm", "SELECT * REPLACE ('555' AS rfm_cell) FROM sound"),
+    ("customer_cell", "customer_rfm", "SELECT * REPLACE (nullif(rfm_cell, '111') AS rfm_cell) FROM sound"),
     ("customer_group", "customer_rfm", "SELECT * REPLACE (NULL AS segment) FROM sound"),
     ("customer_group", "customer_rfm", "SELECT * REPLACE (-1 AS recency_days) FROM sound"),
     (

@@ -1,10 +1,9 @@
--- Scores lie from 1 to their most, scaled values and the loyalty score from 0 to 1, and the cell repeats the scores.
+-- Scores lie from 1 to their most, scaled values and the loyalty score from 0 to 1.
 SELECT
     customer_id,
     recency_score,
     frequency_score,
     monetary_score,
-    rfm_cell,
     recency_scaled,
     frequency_scaled,
     monetary_scaled,
@@ -19,5 +18,4 @@ WHERE
         AND frequency_scaled BETWEEN 0 AND 1
         AND monetary_scaled BETWEEN 0 AND 1
         AND loyalty_score BETWEEN 0 AND 1
-        AND rfm_cell = concat(recency_score, frequency_score, monetary_score)
     ) IS NOT TRUE
