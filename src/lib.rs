@@ -72,6 +72,7 @@ mod planner_rule;
 mod prometheus;
 pub mod publish;
 pub mod query;
+pub mod read_ahead;
 pub mod rows;
 pub mod sample;
 pub mod segments;

@@ -23,6 +23,7 @@ use crate::config::Engine;
 use crate::error::Result;
 use crate::planner_rule::{PlannerRule, PlannerRules};
 use crate::publish::Scratch;
+use crate::read_ahead::READ_AHEAD;
 use crate::sort_early::SORT_EARLY;
 use crate::spill::SpillFolder;
 use crate::{udaf, udf};
@@ -156,8 +157,9 @@ fn spilling_to(folder: &SpillFolder) -> DiskManagerBuilder {
 
 fn builder(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStateBuilder {
     let mut rules = with_ours(PhysicalOptimizer::new().rules, AGGREGATE_ONCE);
-    // on a cluster what stands between stages is in files
+    // on a cluster what stands between stages is in files, and what reads ahead is no part of a plan that is sent
     rules.push(Arc::new(SORT_EARLY));
+    rules.push(Arc::new(READ_AHEAD));
     SessionStateBuilder::new_with_default_features()
         .with_config(config)
         .with_runtime_env(runtime)
