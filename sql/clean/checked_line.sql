@@ -15,11 +15,15 @@ SELECT
     group_key,
     copies,
     is_return AND $returns = 'net' AS is_refund,
+    -- of most lines one look tells that no reason applies
     CASE
-        WHEN NOT passes_filter THEN 'filtered'
-        WHEN order_ts >= $run_end THEN 'after_run_date'
-        WHEN invalid_column IS NOT NULL THEN concat('invalid_', invalid_column)
-        WHEN is_return AND $returns IN ('exclude', 'error') THEN 'return'
-        WHEN $unpriced = 'exclude' AND coalesce(unit_price, amount, 0) = 0 THEN 'unpriced'
+        WHEN NOT passes_filter OR order_ts >= $run_end OR invalid_column IS NOT NULL OR is_return OR $unpriced = 'exclude' THEN
+            CASE
+                WHEN NOT passes_filter THEN 'filtered'
+                WHEN order_ts >= $run_end THEN 'after_run_date'
+                WHEN invalid_column IS NOT NULL THEN concat('invalid_', invalid_column)
+                WHEN is_return AND $returns IN ('exclude', 'error') THEN 'return'
+                WHEN $unpriced = 'exclude' AND coalesce(unit_price, amount, 0) = 0 THEN 'unpriced'
+            END
     END AS left_out_as
 FROM order_line

@@ -88,11 +88,14 @@ impl<'a> Mapping<'a> {
     pub fn first_failing(&self, then: impl Fn(&Failing) -> Expr) -> Result<Expr> {
         let nothing = null(&DataType::Utf8)?;
         let Some((first, others)) = self.failing.split_first() else { return Ok(nothing) };
+        let mut any = first.when.clone();
         let mut verdict = when(first.when.clone(), then(first));
         for other in others {
+            any = any.or(other.when.clone());
             verdict = verdict.when(other.when.clone(), then(other));
         }
-        Ok(verdict.otherwise(nothing)?)
+        // of most lines one look tells that nothing fails
+        Ok(when(any, verdict.otherwise(nothing.clone())?).otherwise(nothing)?)
     }
 
     /// The expression for a column of ours and its type: a column of exactly the name written, else a SQL expression; where
