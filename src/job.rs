@@ -246,7 +246,10 @@ async fn compute(
     let Prepared { context, source, inputs } = prepared;
     let stage = attempt.stage(config.required_output()?.rows_per_part);
     let mut steps = Steps::new(&context, Mode::Run, progress, &stage);
-    steps.audits = Some(Audits::new(&context, Scope::Ungrouped)?);
+    // beside what reads the lines again they would take its memory
+    if pipeline::scores_are_last(config) {
+        steps.audits = Some(Audits::new(&context, Scope::Ungrouped)?);
+    }
     let groups = match pipeline::run(&mut steps, inputs, config).await {
         Err(error) if error.kind() == ErrorKind::Input && !error.names("file") && !error.is_of_missing() => {
             // the engine does not tell which file it was
@@ -262,9 +265,11 @@ async fn compute(
     let mut durations: BTreeMap<&'static str, f64> =
         steps.durations.iter().map(|(stage, took)| (*stage, took.as_secs_f64())).collect();
     let audits_started = Instant::now();
-    if let Some(audits) = steps.audits.take() {
-        audits.end(&context, &steps.parameters).await?;
-    }
+    let audits = match steps.audits.take() {
+        Some(audits) => audits,
+        None => Audits::new(&context, Scope::Ungrouped)?,
+    };
+    audits.end(&context, &steps.parameters).await?;
     for mined in groups {
         steps.enter(mined.group.clone())?;
         let audited = audit::run(&context, &mined.parameters, Scope::Grouped).await;

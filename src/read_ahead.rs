@@ -15,7 +15,7 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::parquet::arrow::arrow_reader::ArrowReaderOptions;
 use datafusion::parquet::arrow::async_reader::AsyncFileReader;
 use datafusion::parquet::errors::{ParquetError, Result as ParquetResult};
-use datafusion::parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+use datafusion::parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
@@ -72,7 +72,7 @@ type Reader = Box<dyn AsyncFileReader + Send>;
 /// Of one file, read row group by row group.
 struct ReaderAhead {
     reader: Reader,
-    /// What reads ahead, unless it does.
+    /// What reads ahead; none while it does, and once it read what was not asked for.
     second: Option<Reader>,
     /// The bytes within which the row groups begin that are read; all where there are none.
     within: Option<FileRange>,
@@ -90,10 +90,10 @@ struct Ahead {
 impl ReaderAhead {
     /// The bytes that were read ahead, if they are those.
     async fn arrived(&mut self, ranges: &[Range<u64>]) -> ParquetResult<Option<Vec<Bytes>>> {
-        let Some(ahead) = self.ahead.take() else { return Ok(None) };
-        let read = ahead.bytes.await.map_err(|error| ParquetError::External(Box::new(error)))?;
-        self.second = Some(read.0);
-        if ahead.ranges == ranges { read.1.map(Some) } else { Ok(None) }
+        let Some(ahead) = self.ahead.take().filter(|ahead| ahead.ranges == ranges) else { return Ok(None) };
+        let (reader, bytes) = ahead.bytes.await.map_err(|error| ParquetError::External(Box::new(error)))?;
+        self.second = Some(reader);
+        bytes.map(Some)
     }
 
     /// Begins to read what is likely to be asked for after some bytes.
@@ -151,30 +151,32 @@ fn following(
 ) -> Option<Vec<Range<u64>>> {
     let row_groups = metadata.row_groups();
     let first = ranges.first()?;
-    let place = row_groups.iter().position(|group| columns(group).any(|column| column == *first))?;
+    let place =
+        row_groups.iter().position(|group| columns(group).any(|column| column.as_ref() == Some(first)))?;
     let next = row_groups.get(place + 1)?;
-    if within.is_some_and(|within| !within.contains(start(next))) {
+    if within.is_some_and(|within| !within.contains(start(next.column(0)))) {
         return None;
     }
     let of_next: Vec<Range<u64>> = columns(&row_groups[place])
         .zip(columns(next))
-        .filter(|(column, _)| ranges.contains(column))
+        .filter(|(column, _)| column.as_ref().is_some_and(|column| ranges.contains(column)))
         .map(|(_, column)| column)
-        .collect();
+        .collect::<Option<_>>()?;
     let bytes: u64 = of_next.iter().map(|column| column.end - column.start).sum();
     (of_next.len() == ranges.len() && bytes <= LARGEST).then_some(of_next)
 }
 
-fn columns(group: &RowGroupMetaData) -> impl Iterator<Item = Range<u64>> {
+/// Where the columns stand; none where that cannot be.
+fn columns(group: &RowGroupMetaData) -> impl Iterator<Item = Option<Range<u64>>> {
     group.columns().iter().map(|column| {
-        let (start, length) = column.byte_range();
-        start..start + length
+        let (start, length) =
+            (u64::try_from(start(column)).ok()?, u64::try_from(column.compressed_size()).ok()?);
+        Some(start..start.checked_add(length)?)
     })
 }
 
-/// By what the engine tells which row groups belong to a part of a file.
-fn start(group: &RowGroupMetaData) -> i64 {
-    let column = group.column(0);
+/// Where a column begins; by that of the first the engine tells which row groups belong to a part of a file.
+fn start(column: &ColumnChunkMetaData) -> i64 {
     column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset())
 }
 
@@ -280,7 +282,7 @@ mod tests {
 
     /// The first and the third column of a row group.
     fn two_columns(metadata: &ParquetMetaData, group: usize) -> Vec<Range<u64>> {
-        columns(metadata.row_group(group)).step_by(2).collect()
+        columns(metadata.row_group(group)).step_by(2).map(Option::unwrap).collect()
     }
 
     #[test]
@@ -299,6 +301,20 @@ mod tests {
                 tokio::task::yield_now().await;
             }
             assert_eq!(*asked.lock().unwrap(), [first, second, third]);
+        });
+    }
+
+    #[test]
+    fn what_is_asked_for_otherwise_is_read_no_more_ahead() {
+        let (mut reader, asked) = reader(None);
+        block_on(async {
+            let metadata = reader.get_metadata(None).await.unwrap();
+            let [first, third, last] = [0, 2, 3].map(|group| two_columns(&metadata, group));
+            reader.get_byte_ranges(first).await.unwrap();
+            reader.get_byte_ranges(third.clone()).await.unwrap();
+            assert!(reader.ahead.is_none());
+            reader.get_byte_ranges(last.clone()).await.unwrap();
+            assert_eq!(asked.lock().unwrap().iter().rev().take(2).collect::<Vec<_>>(), [&last, &third]);
         });
     }
 

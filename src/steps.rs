@@ -347,9 +347,9 @@ impl<'a> Steps<'a> {
     fn register_finished(&mut self, name: &'static str, relation: Arc<dyn TableProvider>) -> Result<()> {
         self.finished.insert(name, Arc::clone(&relation));
         self.register(name, relation)?;
-        let has_ample_memory = self.has_ample_memory();
-        // otherwise they wait until all else is done
-        if let Some(audits) = self.audits.as_mut().filter(|_| has_ample_memory) {
+        // otherwise they wait until all else is done, as they do on a cluster, where executors that are lost are told to one job
+        let may_begin = self.has_ample_memory() && cluster::of(self.context).is_none();
+        if let Some(audits) = self.audits.as_mut().filter(|_| may_begin) {
             audits.begin(self.context, &self.parameters);
         }
         Ok(())

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::prelude::SessionContext;
-use regulars::audit::{self, Scope};
+use regulars::audit::{self, Audits, Scope};
 use regulars::config::{Arguments, Config};
 use regulars::error::ErrorKind;
 use regulars::query;
@@ -155,6 +155,31 @@ async fn audits_pass_what_the_job_makes() {
         audits += audit::run(&context, &parameters, scope).await.unwrap();
     }
     assert_eq!(audits, sql::files_of("audit").count());
+}
+
+#[tokio::test]
+async fn audits_begin_once_their_tables_are_there_and_each_is_told() {
+    let bench = Bench::new();
+    let (arguments, parameters) = published(&bench).await;
+    let context = session(&arguments).await;
+    let whole = audit::run(&context, &parameters, Scope::Ungrouped).await.unwrap();
+    for fault in [None, Some("SELECT * FROM sound UNION ALL (SELECT * FROM sound LIMIT 1)")] {
+        let context = session(&arguments).await;
+        let segments = context.deregister_table("rfm_segments").unwrap().unwrap();
+        let customers = context.deregister_table("customer_rfm").unwrap().unwrap();
+        let mut audits = Audits::new(&context, Scope::Ungrouped).unwrap();
+        audits.begin(&context, &parameters);
+        context.register_table("sound", customers).unwrap();
+        let customers = context.sql(fault.unwrap_or("SELECT * FROM sound")).await.unwrap();
+        context.register_table("customer_rfm", customers.into_view()).unwrap();
+        audits.begin(&context, &parameters);
+        context.register_table("rfm_segments", segments).unwrap();
+        let ended = audits.end(&context, &parameters).await;
+        match fault {
+            None => assert_eq!(ended.unwrap(), whole),
+            Some(_) => assert!(ended.unwrap_err().to_string().contains("the audit customer_key found")),
+        }
+    }
 }
 
 #[tokio::test]

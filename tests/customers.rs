@@ -119,6 +119,22 @@ async fn a_segment_map_may_stand_in_a_table() {
 }
 
 #[tokio::test]
+async fn cells_have_their_names_and_segments_where_scores_go_to_different_numbers() {
+    let bench = Bench::new();
+    let bins = "{ recency = 2, frequency = 3, monetary = 4 }";
+    let map = format!(
+        "bins = {bins}\notherwise = 'rest'\n[[segment]]\nname = 'much'\nmonetary = 4\n[[segment]]\nname = 'often'\nfrequency = 3\n"
+    );
+    let map = bench.write("map.toml", &map);
+    let arguments = customers(&bench, &[&format!("rfm.bins={bins}"), &format!("rfm.segments={map}")]);
+    run(&arguments).await.unwrap();
+    let wrong = "SELECT count(*) FROM customer_rfm WHERE rfm_cell <> concat(recency_score, frequency_score, monetary_score) \
+                 OR segment <> CASE WHEN monetary_score = 4 THEN 'much' WHEN frequency_score = 3 THEN 'often' ELSE 'rest' END";
+    assert_eq!(lines(&arguments, wrong).await, ["0"]);
+    assert_eq!(lines(&arguments, "SELECT count(*) FROM rfm_segments").await, ["3"]);
+}
+
+#[tokio::test]
 async fn a_score_with_a_fraction_is_none() {
     let bench = Bench::new();
     let parquet = bench.text("map.parquet");

@@ -38,7 +38,7 @@ decile AS (
     GROUP BY part['tile']
 ),
 
--- Beside each decile, what all are together: the customers are sorted once.
+-- Beside each decile, what all are together.
 compared AS (
     SELECT
         decile,

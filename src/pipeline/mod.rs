@@ -47,7 +47,7 @@ pub struct Inputs {
     pub segments: Option<SegmentMap>,
 }
 
-/// Runs every stage up to the tables; the audits come after.
+/// Runs every stage up to the tables; audits come after, but for those that the steps begin.
 ///
 /// # Errors
 /// When no line is left, a value cannot be used, a limit is passed, or the engine fails.
@@ -131,6 +131,15 @@ fn add(counts: &mut Counts, measure: &str, count: i64) {
 /// Whether the pass that counts the lines aggregates the customers, too: it does where nothing else takes a pass before them.
 fn customers_are_tallied(config: &Config) -> bool {
     config.select.rfm && !config.select.itemsets && config.rfm.compare_to.is_none()
+}
+
+/// Whether nothing reads the lines once customers are scored.
+#[must_use]
+pub fn scores_are_last(config: &Config) -> bool {
+    let rfm = &config.rfm;
+    let follows_courses =
+        rfm.summary.is_some() || rfm.metrics.is_some() || rfm.lifecycle.is_some() || rfm.cohorts;
+    !(config.select.itemsets || follows_courses || rfm.window_days.is_some())
 }
 
 /// Source and clean: `line` is what all later stages read.
