@@ -7,10 +7,9 @@
 --          (n - 1) / n where one has all. From decimals to the last division. Shares and gini are null without revenue above 0.
 WITH ranged AS (
     SELECT
-        value_range(revenue) AS range_number,
-        array_agg(revenue) AS revenues
+        revenue,
+        value_range(revenue) AS range_number
     FROM valued_customer
-    GROUP BY value_range(revenue)
 ),
 
 -- How many customers have more than those of a range: ranges are then placed side by side.
@@ -19,23 +18,32 @@ range_place AS (
         range_number,
         CAST(sum(customers) OVER (ORDER BY range_number DESC) AS BIGINT) - customers AS customers_before,
         CAST(sum(customers) OVER () AS BIGINT) AS all_customers
-    FROM (SELECT value_range(revenue) AS range_number, count(*) AS customers FROM valued_customer GROUP BY value_range(revenue)) AS counted
+    FROM (SELECT range_number, count(*) AS customers FROM ranged GROUP BY range_number) AS counted
 ),
 
-part AS (
-    SELECT unnest(tile_sums(ranged.revenues, range_place.customers_before, range_place.all_customers, 10)) AS part
+placed AS (
+    SELECT
+        within_range.revenue,
+        range_place.customers_before + within_range.place AS place,
+        range_place.all_customers
     FROM range_place
-    INNER JOIN ranged ON range_place.range_number = ranged.range_number
+    INNER JOIN (
+        SELECT
+            revenue,
+            range_number,
+            CAST(row_number() OVER (PARTITION BY range_number ORDER BY revenue DESC) AS BIGINT) AS place
+        FROM ranged
+    ) AS within_range ON range_place.range_number = within_range.range_number
 ),
 
 decile AS (
     SELECT
-        CAST(part['tile'] AS INT) AS decile,
-        sum(part['rows']) AS customers,
-        sum(part['sum']) AS revenue,
-        sum(part['weighted']) AS weighted
-    FROM part
-    GROUP BY part['tile']
+        CAST(tile(place - 1, all_customers, 10) AS INT) AS decile,
+        count(*) AS customers,
+        sum(revenue) AS revenue,
+        sum(CAST(revenue * CAST(place AS DECIMAL(18, 0)) AS DECIMAL(38, 4))) AS weighted
+    FROM placed
+    GROUP BY decile
 ),
 
 -- Beside each decile, what all are together.

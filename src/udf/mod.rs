@@ -18,7 +18,6 @@ mod scaling;
 pub(crate) mod shared;
 mod significance;
 mod tile;
-mod tile_sums;
 pub mod value_range;
 
 /// All our scalar functions, to be registered wherever a plan is made or run.
@@ -41,7 +40,6 @@ pub fn all() -> Vec<ScalarUDF> {
         ScalarUDF::from(rule_id::RuleId::default()),
         ScalarUDF::from(significance::ChiSquaredP::default()),
         ScalarUDF::from(tile::Tile::default()),
-        ScalarUDF::from(tile_sums::TileSums::default()),
         ScalarUDF::from(value_range::ValueRange::default()),
     ];
     functions.extend(measures::functions());

@@ -69,17 +69,11 @@ impl ScalarUDFImpl for Tile {
     }
 }
 
-/// The tile, from 1, of a row by how many come before it.
-pub(super) fn tile(place: i64, rows: i64, tiles: i64) -> i64 {
+fn tile(place: i64, rows: i64, tiles: i64) -> i64 {
     let (size, larger) = (rows / tiles, rows % tiles);
     // the larger tiles come first; where there are more tiles than rows, no others have any
     let in_larger = larger * (size + 1);
     if place < in_larger { place / (size + 1) + 1 } else { larger + (place - in_larger) / size + 1 }
-}
-
-/// How many rows there are up to the end of a tile.
-pub(super) fn tile_end(tile: i64, rows: i64, tiles: i64) -> i64 {
-    tile * (rows / tiles) + tile.min(rows % tiles)
 }
 
 #[cfg(test)]
@@ -93,8 +87,5 @@ mod tests {
         assert_eq!(tiles(6, 3), [1, 1, 2, 2, 3, 3]);
         assert_eq!(tiles(2, 5), [1, 2]);
         assert_eq!(tiles(3, 1), [1, 1, 1]);
-        let ends = |rows, tiles| (1..=tiles).map(|tile| tile_end(tile, rows, tiles)).collect::<Vec<_>>();
-        assert_eq!(ends(7, 3), [3, 5, 7]);
-        assert_eq!(ends(2, 5), [1, 2, 2, 2, 2]);
     }
 }
