@@ -46,7 +46,7 @@ decile AS (
     GROUP BY decile
 ),
 
--- Beside each decile, what all are together.
+-- Beside each decile, what all are together: the customers are sorted once.
 compared AS (
     SELECT
         decile,
