@@ -183,6 +183,7 @@ fn start(column: &ColumnChunkMetaData) -> i64 {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::time::Duration;
 
     use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
     use datafusion::arrow::datatypes::Int64Type;
@@ -280,6 +281,16 @@ mod tests {
         }
     }
 
+    /// Waits until bytes were asked for so many times.
+    async fn wait_for(times: usize, asked: &Asked) {
+        let waiting = async {
+            while asked.lock().unwrap().len() < times {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap();
+    }
+
     /// The first and the third column of a row group.
     fn two_columns(metadata: &ParquetMetaData, group: usize) -> Vec<Range<u64>> {
         columns(metadata.row_group(group)).step_by(2).map(Option::unwrap).collect()
@@ -292,14 +303,10 @@ mod tests {
             let metadata = reader.get_metadata(None).await.unwrap();
             let [first, second, third] = [0, 1, 2].map(|group| two_columns(&metadata, group));
             reader.get_byte_ranges(first.clone()).await.unwrap();
-            while asked.lock().unwrap().len() < 2 {
-                tokio::task::yield_now().await;
-            }
+            wait_for(2, &asked).await;
             assert_eq!(*asked.lock().unwrap(), [first.clone(), second.clone()]);
             reader.get_byte_ranges(second.clone()).await.unwrap();
-            while asked.lock().unwrap().len() < 3 {
-                tokio::task::yield_now().await;
-            }
+            wait_for(3, &asked).await;
             assert_eq!(*asked.lock().unwrap(), [first, second, third]);
         });
     }

@@ -15,7 +15,7 @@ SELECT
     group_key,
     copies,
     is_return AND $returns = 'net' AS is_refund,
-    -- of most lines one look tells that no reason applies
+    -- Of most lines one look tells that no reason applies: what it asks is true wherever one of those below is.
     CASE
         WHEN NOT passes_filter OR order_ts >= $run_end OR invalid_column IS NOT NULL OR is_return OR $unpriced = 'exclude' THEN
             CASE
