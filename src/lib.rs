@@ -26,7 +26,7 @@
 //! | reading what was published | [`query`] |
 //! | segment maps | [`segments`], with those that come along in `segments/*.toml`; `segments/table.rs` for those in a table |
 //! | privacy | `udf/pseudonym.rs` for ids, [`withhold`] for small groups |
-//! | the engine | [`session`], [`spill`] for where it spills to, with the planner rules of ours in [`aggregate_once`], [`aggregate_in_parts`] and [`sort_early`], whose shape is in `planner_rule.rs`; [`kept`] for what stands between stages |
+//! | the engine | [`session`], [`spill`] for where it spills to, with the planner rules of ours in [`aggregate_once`], [`aggregate_in_parts`], [`aggregate_by_number`], [`sort_early`] and [`read_ahead`], whose shape is in `planner_rule.rs`; [`kept`] for what stands between stages |
 //! | the cluster | [`cluster`]: `cluster/plan.rs` for what goes to it, `cluster/client.rs` for how, `cluster/rules.rs` for what its tasks cannot share, `cluster/write.rs` for the sink that executors run, `cluster/serve.rs` for the processes, `cluster/measures.rs` for what executors tell of themselves, `cluster/jobs.rs` and `cluster/slots.rs` for what the scheduler of Ballista gets wrong when executors are lost |
 //! | the demo's shop | [`sample`] |
 //!
@@ -50,6 +50,7 @@
 //! No resuming: a run is done or done again. No state beside the output's own folder. No network beyond the configured
 //! locations. No configuration file that was not named.
 
+pub mod aggregate_by_number;
 pub mod aggregate_in_parts;
 pub mod aggregate_once;
 pub mod audit;
@@ -62,6 +63,7 @@ pub mod crash_point;
 pub mod error;
 mod expression;
 pub mod group;
+mod grouped_aggregate;
 pub mod job;
 pub mod kept;
 pub mod location;

@@ -16,6 +16,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use crate::aggregate_by_number::AGGREGATE_BY_NUMBER;
 use crate::aggregate_in_parts::AGGREGATE_IN_PARTS;
 use crate::aggregate_once::{AGGREGATE_ONCE, AGGREGATE_ONCE_ON_CLUSTER};
 use crate::cluster::{self, BROADCAST_BYTES, Cluster, MESSAGE_LIMIT};
@@ -157,6 +158,7 @@ fn spilling_to(folder: &SpillFolder) -> DiskManagerBuilder {
 
 fn builder(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionStateBuilder {
     let mut rules = with_ours(PhysicalOptimizer::new().rules, AGGREGATE_ONCE);
+    rules.push(Arc::new(AGGREGATE_BY_NUMBER));
     // on a cluster what stands between stages is in files, and what reads ahead is no part of a plan that is sent
     rules.push(Arc::new(SORT_EARLY));
     rules.push(Arc::new(READ_AHEAD));

@@ -7,12 +7,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::TaskContext;
-use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
-use datafusion::physical_expr::expressions::Literal;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::empty::EmptyExec;
@@ -25,6 +22,7 @@ use datafusion::physical_plan::{
 };
 use futures::StreamExt;
 
+use crate::grouped_aggregate::keys_and_aggregates;
 use crate::planner_rule::{PlannerRule, Replacement};
 use crate::udaf::IN_PARTS;
 
@@ -119,11 +117,7 @@ impl AggregateInPartsExec {
 
 impl DisplayAs for AggregateInPartsExec {
     fn fmt_as(&self, _format: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        let keys = self.aggregation.group_expr().expr().iter().map(|(_, name)| name.as_str());
-        let aggregates = self.aggregation.aggr_expr().iter().map(|aggregate| aggregate.name());
-        let (keys, aggregates) =
-            (keys.collect::<Vec<_>>().join(", "), aggregates.collect::<Vec<_>>().join(", "));
-        write!(f, "AggregateInPartsExec: gby=[{keys}], aggr=[{aggregates}]")
+        write!(f, "AggregateInPartsExec: {}", keys_and_aggregates(&self.aggregation))
     }
 }
 
@@ -179,55 +173,9 @@ impl ExecutionPlan for AggregateInPartsExec {
     }
 }
 
-/// What an aggregate is given.
-struct Given {
-    arguments: Vec<Argument>,
-    filter: Option<Arc<dyn PhysicalExpr>>,
-}
-
-impl Given {
-    fn to(function: &AggregateFunctionExpr, filter: Option<&Arc<dyn PhysicalExpr>>) -> Self {
-        let arguments = function.expressions().into_iter();
-        let arguments = arguments.map(|expression| Argument { expression, constant: None });
-        Self { arguments: arguments.collect(), filter: filter.cloned() }
-    }
-
-    /// Of the rows of a batch the arguments, and which rows are let in where not all are.
-    fn of(&mut self, batch: &RecordBatch) -> Result<(Vec<ArrayRef>, Option<BooleanArray>)> {
-        let arguments =
-            self.arguments.iter_mut().map(|argument| argument.of(batch)).collect::<Result<_>>()?;
-        let filter = self.filter.as_ref().map(|filter| values_of(filter, batch)).transpose()?;
-        let filter = filter.map(|filter| filter.as_boolean().clone());
-        Ok((arguments, filter.filter(|filter| filter.true_count() < batch.num_rows())))
-    }
-}
-
-struct Argument {
-    expression: Arc<dyn PhysicalExpr>,
-    /// A literal's rows, as many as a batch had so far.
-    constant: Option<ArrayRef>,
-}
-
-impl Argument {
-    fn of(&mut self, batch: &RecordBatch) -> Result<ArrayRef> {
-        if !self.expression.is::<Literal>() {
-            return values_of(&self.expression, batch);
-        }
-        let constant = match self.constant.take().filter(|constant| constant.len() >= batch.num_rows()) {
-            Some(constant) => constant,
-            None => values_of(&self.expression, batch)?,
-        };
-        Ok(self.constant.insert(constant).slice(0, batch.num_rows()))
-    }
-}
-
-fn values_of(expression: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<ArrayRef> {
-    expression.evaluate(batch)?.into_array(batch.num_rows())
-}
-
 #[cfg(test)]
 mod tests {
-    use datafusion::arrow::array::{Int64Array, StringViewArray};
+    use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
     use datafusion::arrow::util::pretty::pretty_format_batches;
     use datafusion::datasource::MemTable;
     use datafusion::prelude::SessionContext;

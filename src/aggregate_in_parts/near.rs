@@ -9,30 +9,12 @@ use datafusion::arrow::compute::{SortOptions, take};
 use datafusion::arrow::datatypes::{Int64Type, SchemaRef, TimestampMicrosecondType};
 use datafusion::common::Result;
 use datafusion::common::hash_utils::{RandomState, create_hashes};
-use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion::logical_expr::EmitTo;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 
-use super::Given;
-
-/// An aggregate's accumulator and what it is given.
-struct Aggregate {
-    given: Given,
-    accumulator: Box<dyn GroupsAccumulator>,
-}
-
-impl Aggregate {
-    fn try_new(function: &AggregateFunctionExpr, filter: Option<&Arc<dyn PhysicalExpr>>) -> Result<Self> {
-        Ok(Self { given: Given::to(function, filter), accumulator: function.create_groups_accumulator()? })
-    }
-
-    fn update(&mut self, batch: &RecordBatch, group_of: &[usize], groups: usize) -> Result<()> {
-        let (arguments, filter) = self.given.of(batch)?;
-        self.accumulator.update_batch(&arguments, group_of, filter.as_ref(), groups)
-    }
-}
+use crate::grouped_aggregate::{GroupedAggregate, values_of};
 
 /// How many groups a row is compared with the latest of; a power of two, small enough for the fastest cache.
 const SLOTS: usize = 1 << 12;
@@ -44,7 +26,7 @@ const EMPTY: u32 = u32::MAX;
 pub(super) struct Near {
     schema: SchemaRef,
     keys: Vec<Arc<dyn PhysicalExpr>>,
-    aggregates: Vec<Aggregate>,
+    aggregates: Vec<GroupedAggregate>,
     hashes: Vec<u64>,
     /// The keys of groups, where those are few numbers.
     group_keys: Vec<[i64; FEW]>,
@@ -56,13 +38,10 @@ pub(super) struct Near {
 
 impl Near {
     pub(super) fn try_new(aggregation: &AggregateExec) -> Result<Self> {
-        let functions = aggregation.aggr_expr().iter().zip(aggregation.filter_expr());
         Ok(Self {
             schema: aggregation.schema(),
             keys: aggregation.group_expr().input_exprs(),
-            aggregates: functions
-                .map(|(function, filter)| Aggregate::try_new(function, filter.as_ref()))
-                .collect::<Result<_>>()?,
+            aggregates: GroupedAggregate::all_of(aggregation)?,
             hashes: Vec::new(),
             group_keys: Vec::new(),
             slots: Box::new([EMPTY; SLOTS]),
@@ -73,11 +52,7 @@ impl Near {
 
     /// The groups of a batch: their keys, then their aggregates.
     pub(super) fn aggregate(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let keys: Vec<ArrayRef> = self
-            .keys
-            .iter()
-            .map(|key| key.evaluate(batch)?.into_array(batch.num_rows()))
-            .collect::<Result<_>>()?;
+        let keys: Vec<ArrayRef> = self.keys.iter().map(|key| values_of(key, batch)).collect::<Result<_>>()?;
         self.find_groups(&keys, batch.num_rows())?;
         let groups = self.first_rows.len();
         let first_rows = UInt32Array::from(std::mem::take(&mut self.first_rows));

@@ -16,7 +16,7 @@ use datafusion::physical_plan::metrics::BaselineMetrics;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, SendableRecordBatchStream};
 use futures::{Stream, TryStreamExt, stream};
 
-use super::Given;
+use crate::grouped_aggregate::Given;
 
 /// A part that takes more bytes ends: what adds the parts up can spill.
 const LARGEST: usize = 256 << 20;

@@ -1,0 +1,182 @@
+//! Keys of which the first is an integer: groups by that and a code, which stands for all others.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array, new_null_array,
+};
+use datafusion::arrow::buffer::NullBuffer;
+use datafusion::arrow::compute::take;
+use datafusion::arrow::datatypes::{DataType, Int64Type, Schema};
+use datafusion::arrow::row::{RowConverter, Rows, SortField};
+use datafusion::common::Result;
+use datafusion::physical_expr::PhysicalExpr;
+
+use super::table::Table;
+use crate::grouped_aggregate::values_of;
+
+/// Up to so many groups or combinations there may be before a batch, for numbers of 32 bits to suffice.
+const MOST: usize = 1 << 30;
+
+/// Whether keys can be told apart here: an integer, then what is equal only where all its bits are.
+pub(super) fn are_supported(keys: &[DataType]) -> bool {
+    let is_simple = |key: &DataType| {
+        key.is_integer()
+            || key.is_temporal()
+            || key.is_decimal()
+            || key.is_string()
+            || matches!(key, DataType::Boolean | DataType::Null)
+    };
+    keys.first() == Some(&DataType::Int64) && keys.iter().all(is_simple)
+}
+
+/// Numbers groups as they come.
+pub(super) struct Keys {
+    expressions: Vec<Arc<dyn PhysicalExpr>>,
+    others: Combinations,
+    table: Table,
+    /// By row the code: twice that of the others, and one more where there is no number.
+    codes: Vec<u32>,
+}
+
+impl Keys {
+    pub(super) fn try_new(expressions: Vec<Arc<dyn PhysicalExpr>>, input: &Schema) -> Result<Self> {
+        let types = expressions[1..].iter().map(|key| key.data_type(input)).collect::<Result<_>>()?;
+        let others = Combinations::try_new(types)?;
+        Ok(Self { expressions, others, table: Table::default(), codes: Vec::new() })
+    }
+
+    /// The keys of each row of a batch.
+    pub(super) fn of(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
+        self.expressions.iter().map(|key| values_of(key, batch)).collect()
+    }
+
+    /// The group of each row of a batch; tells how many groups there are then.
+    pub(super) fn find(&mut self, batch: &RecordBatch, group_of: &mut Vec<usize>) -> Result<usize> {
+        let keys = self.of(batch)?;
+        self.codes.clear();
+        self.codes.resize(batch.num_rows(), 0);
+        self.others.codes(&keys[1..], &mut self.codes)?;
+        let numbers = keys[0].as_primitive::<Int64Type>();
+        if numbers.null_count() == 0 {
+            self.table.find(numbers.values(), &self.codes, group_of);
+        } else {
+            for (row, code) in self.codes.iter_mut().enumerate() {
+                *code += u32::from(numbers.is_null(row));
+            }
+            let numbers: Vec<i64> = numbers.iter().map(Option::unwrap_or_default).collect();
+            self.table.find(&numbers, &self.codes, group_of);
+        }
+        Ok(self.table.groups())
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.table.groups().max(self.others.known.len()) <= MOST
+    }
+
+    /// The keys of the groups.
+    pub(super) fn into_columns(self) -> Result<Vec<ArrayRef>> {
+        let (numbers, codes) = self.table.into_groups();
+        let is_number: NullBuffer = codes.iter().map(|code| code % 2 == 0).collect();
+        let is_number = Some(is_number).filter(|is_number| is_number.null_count() > 0);
+        let numbers = Arc::new(Int64Array::new(numbers.into(), is_number));
+        let of_others: UInt32Array = codes.into_iter().map(|code| code / 2).collect();
+        let mut columns: Vec<ArrayRef> = vec![numbers];
+        for values in self.others.into_columns()? {
+            columns.push(take(&values, &of_others, None)?);
+        }
+        Ok(columns)
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn size(&self) -> usize {
+        self.table.size() + self.others.size() + self.codes.capacity() * size_of::<u32>()
+    }
+}
+
+/// Codes for combinations of values, such as the reasons to leave a line out: 0 where all are null, which most are.
+struct Combinations {
+    types: Vec<DataType>,
+    converter: RowConverter,
+    /// Those seen, as bytes, by code, and the code by those.
+    known: Vec<Arc<[u8]>>,
+    codes: HashMap<Arc<[u8]>, u32>,
+    /// Bytes of those seen.
+    bytes: usize,
+    /// Of a batch.
+    rows: Rows,
+}
+
+impl Combinations {
+    fn try_new(types: Vec<DataType>) -> Result<Self> {
+        let converter = RowConverter::new(types.iter().cloned().map(SortField::new).collect())?;
+        let rows = converter.empty_rows(0, 0);
+        let mut combinations =
+            Self { types, converter, known: Vec::new(), codes: HashMap::new(), bytes: 0, rows };
+        // of one row, so that its code is the first
+        let nulls: Vec<_> = combinations.types.iter().map(|of| new_null_array(of, 1)).collect();
+        combinations.codes_of(&nulls, &[0], &mut [0])?;
+        Ok(combinations)
+    }
+
+    /// Writes twice the code of each row that is not all null.
+    fn codes(&mut self, values: &[ArrayRef], codes: &mut [u32]) -> Result<()> {
+        let rows = codes.len();
+        let with_values: Vec<_> = values.iter().filter(|values| values.logical_null_count() < rows).collect();
+        let is_told = |row: &u32| with_values.iter().any(|values| values.is_valid(*row as usize));
+        let told: Vec<u32> = (0..rows as u32).filter(is_told).collect();
+        if told.len() == rows {
+            return self.codes_of(values, &told, codes);
+        }
+        if told.is_empty() {
+            return Ok(());
+        }
+        let at = UInt32Array::from(told.clone());
+        let values: Vec<_> = values.iter().map(|values| take(values, &at, None)).collect::<Result<_, _>>()?;
+        self.codes_of(&values, &told, codes)
+    }
+
+    /// Writes twice the code of each row where it is to stand.
+    fn codes_of(&mut self, values: &[ArrayRef], places: &[u32], codes: &mut [u32]) -> Result<()> {
+        if values.is_empty() {
+            return Ok(());
+        }
+        self.rows.clear();
+        self.converter.append(&mut self.rows, values)?;
+        let mut latest: Option<(&[u8], u32)> = None;
+        for (place, row) in places.iter().zip(&self.rows) {
+            let row = row.data();
+            let code = match latest {
+                Some((same, code)) if same == row => code,
+                _ => self.codes.get(row).copied().unwrap_or_else(|| {
+                    let code = self.known.len() as u32;
+                    let combination: Arc<[u8]> = row.into();
+                    self.bytes += row.len();
+                    self.known.push(Arc::clone(&combination));
+                    self.codes.insert(combination, code);
+                    code
+                }),
+            };
+            latest = Some((row, code));
+            codes[*place as usize] = 2 * code;
+        }
+        Ok(())
+    }
+
+    /// The values of each combination, by code.
+    fn into_columns(self) -> Result<Vec<ArrayRef>> {
+        if self.types.is_empty() {
+            return Ok(Vec::new());
+        }
+        let parser = self.converter.parser();
+        Ok(self.converter.convert_rows(self.known.iter().map(|row| parser.parse(row)))?)
+    }
+
+    /// Bytes on the heap.
+    fn size(&self) -> usize {
+        /// An `Arc` and what it counts, in the list, in the map with its code, and beside the bytes.
+        const EACH: usize = 5 * size_of::<Arc<[u8]>>();
+        self.rows.size() + self.converter.size() + self.bytes + self.known.capacity() * EACH
+    }
+}
