@@ -12,6 +12,9 @@ struct Entry {
 /// The code of an entry without a group.
 const NO_CODE: u32 = u32::MAX;
 
+/// How many rows are looked for at a time: few enough for the fastest cache to keep their entries.
+const FETCHED: usize = 256;
+
 const EMPTY: Entry = Entry { number: 0, code: NO_CODE, group: 0 };
 
 /// Numbers groups from 0 as they come, by open addressing: a group stands in the first free place from where its hash points to. It
@@ -21,8 +24,6 @@ pub(super) struct Table {
     /// A power of two of them, at most three quarters taken.
     entries: Vec<Entry>,
     groups: usize,
-    /// Where each row of a batch is looked for first.
-    places: Vec<usize>,
 }
 
 impl Table {
@@ -33,12 +34,23 @@ impl Table {
     /// The group of each row, by its number and its code, which is less than [`NO_CODE`].
     pub(super) fn find(&mut self, numbers: &[i64], codes: &[u32], group_of: &mut Vec<usize>) {
         self.make_room(numbers.len());
-        let last = self.entries.len() - 1;
-        self.places.clear();
-        self.places.extend(numbers.iter().zip(codes).map(|(number, code)| hash(*number, *code) & last));
-        self.bring_near();
-        let Self { entries, groups, places } = self;
         group_of.clear();
+        for (numbers, codes) in numbers.chunks(FETCHED).zip(codes.chunks(FETCHED)) {
+            self.find_near(numbers, codes, group_of);
+        }
+    }
+
+    /// The same for rows that are few, once their entries have been brought near: reads that do not depend on one another wait for
+    /// memory together; those of the search, each of which decides what is done next, would wait one after the other.
+    fn find_near(&mut self, numbers: &[i64], codes: &[u32], group_of: &mut Vec<usize>) {
+        let Self { entries, groups } = self;
+        let last = entries.len() - 1;
+        let (mut places, mut near) = ([0; FETCHED], 0);
+        for ((place, number), code) in places.iter_mut().zip(numbers).zip(codes) {
+            *place = hash(*number, *code) & last;
+            near ^= entries[*place].number;
+        }
+        std::hint::black_box(near);
         group_of.extend(places.iter().zip(numbers).zip(codes).map(|((place, number), code)| {
             let mut place = *place;
             loop {
@@ -54,13 +66,6 @@ impl Table {
                 place = (place + 1) & last;
             }
         }));
-    }
-
-    /// Reads that do not depend on one another wait for memory together; those of the search, each of which decides what is done next,
-    /// would wait one after the other.
-    fn bring_near(&self) {
-        let near = self.places.iter().fold(0, |near, place| near ^ self.entries[*place].number);
-        std::hint::black_box(near);
     }
 
     /// Makes room for as many new groups.
@@ -91,7 +96,7 @@ impl Table {
 
     /// Bytes on the heap.
     pub(super) fn size(&self) -> usize {
-        self.entries.capacity() * size_of::<Entry>() + self.places.capacity() * size_of::<usize>()
+        self.entries.capacity() * size_of::<Entry>()
     }
 }
 

@@ -204,7 +204,7 @@ impl OrdersAccumulator {
         self.totals.resize(groups, Totals::default());
     }
 
-    /// Brings the totals of a batch's groups near: reads that do not depend on one another wait for memory together, and those of the
+    /// Brings the totals of some rows' groups near: reads that do not depend on one another wait for memory together, and those of the
     /// loop that follows, each of which decides what is done next, would wait one after the other.
     fn fetch(&self, group_indices: &[usize]) {
         let near = group_indices.iter().fold(0_i64, |near, group| near ^ self.totals[*group].lines);
@@ -241,31 +241,38 @@ impl OrdersAccumulator {
         day_of: impl Fn(i64) -> i32,
     ) -> Result<()> {
         let amount_of = |row| if amounts.is_valid(row) { amounts.value(row) } else { 0 };
-        let mut rows = (0..group_indices.len()).filter(|row| passes(opt_filter, *row)).peekable();
-        while let Some(row) = rows.next() {
-            let (group, order, time) = (group_indices[row], order_of(row), time_of(row));
-            let (mut lines, mut amount) = (1, amount_of(row));
-            let is_same = |row: &usize| {
-                group_indices[*row] == group && order_of(*row) == order && time_of(*row) == time
-            };
-            while let Some(row) = rows.next_if(is_same) {
-                lines += 1;
-                amount = amount.checked_add(amount_of(row)).ok_or_else(too_much)?;
-            }
-            let totals = &mut self.totals[group];
-            totals.add_amount(amount)?;
-            totals.lines += if order.is_some() { lines } else { 0 };
-            let day = time.map(&day_of);
-            totals.widen(day, day);
-            match (order, day) {
-                (Some(order), day) => self.orders.insert(group, dated(order, day)),
-                (None, Some(day)) => self.other_days.insert(group, day),
-                (None, None) => {}
+        for start in (0..group_indices.len()).step_by(FETCHED) {
+            let fetched = start..group_indices.len().min(start + FETCHED);
+            self.fetch(&group_indices[fetched.clone()]);
+            let mut rows = fetched.filter(|row| passes(opt_filter, *row)).peekable();
+            while let Some(row) = rows.next() {
+                let (group, order, time) = (group_indices[row], order_of(row), time_of(row));
+                let (mut lines, mut amount) = (1, amount_of(row));
+                let is_same = |row: &usize| {
+                    group_indices[*row] == group && order_of(*row) == order && time_of(*row) == time
+                };
+                while let Some(row) = rows.next_if(is_same) {
+                    lines += 1;
+                    amount = amount.checked_add(amount_of(row)).ok_or_else(too_much)?;
+                }
+                let totals = &mut self.totals[group];
+                totals.add_amount(amount)?;
+                totals.lines += if order.is_some() { lines } else { 0 };
+                let day = time.map(&day_of);
+                totals.widen(day, day);
+                match (order, day) {
+                    (Some(order), day) => self.orders.insert(group, dated(order, day)),
+                    (None, Some(day)) => self.other_days.insert(group, day),
+                    (None, None) => {}
+                }
             }
         }
         Ok(())
     }
 }
+
+/// Of how many rows the groups' totals are brought near at a time: few enough for the fastest cache to keep them.
+const FETCHED: usize = 256;
 
 /// Shows for each group its orders, in the order of the sets, and its days, in no order; either may repeat.
 fn for_each_group(
@@ -322,7 +329,6 @@ impl GroupsAccumulator for OrdersAccumulator {
         total_num_groups: usize,
     ) -> Result<()> {
         self.grow(total_num_groups);
-        self.fetch(group_indices);
         let amounts = values[2].as_primitive::<Decimal128Type>();
         let times = &values[1];
         if let OrderIds::Strings(strings) = &mut self.ids {
