@@ -301,7 +301,7 @@ proptest! {
     }
 
     #[test]
-    fn customer_orders_are_counted_by_hand(parts in parts(), texts in any::<bool>()) {
+    fn customer_orders_are_counted_by_hand(parts in parts(), texts in any::<bool>(), weighed in any::<bool>()) {
         fn with_ids(ids: ArrayRef, rows: &[Row]) -> Vec<ArrayRef> {
             let amounts = rows.iter().map(|row| row.amount.map(i128::from)).collect::<Decimal128Array>();
             vec![
@@ -318,7 +318,13 @@ proptest! {
             let order = |row: &Row| row.order.map(|order| i64::from(order) - 3);
             with_ids(Arc::new(rows.iter().map(order).collect::<Int64Array>()), rows)
         };
-        let arguments = if texts { strings } else { numbers };
+        let weighed_numbers: MakeArguments = |rows| {
+            let order = |row: &Row| row.order.map(i64::from);
+            let mut arguments = with_ids(Arc::new(rows.iter().map(order).collect::<Int64Array>()), rows);
+            arguments.push(Arc::new(rows.iter().map(|row| row.item.map(i64::from)).collect::<Int64Array>()));
+            arguments
+        };
+        let arguments = if weighed { weighed_numbers } else if texts { strings } else { numbers };
         for results in results("customer_orders", &parts, arguments) {
             for (group, found) in results {
                 let ScalarValue::Struct(found) = found else { panic!("no struct") };
@@ -334,8 +340,9 @@ proptest! {
                 prop_assert_eq!(date(1), days.last().copied());
                 prop_assert_eq!(count(2), orders.len() as i64);
                 prop_assert_eq!(count(3), days.len() as i64);
-                let lines = counted(&parts, group).filter(|row| row.order.is_some()).count();
-                prop_assert_eq!(count(4), lines as i64);
+                let of_orders = counted(&parts, group).filter(|row| row.order.is_some());
+                let lines: u32 = of_orders.map(|row| if weighed { row.item.unwrap_or(0) } else { 1 }).sum();
+                prop_assert_eq!(count(4), i64::from(lines));
                 prop_assert_eq!(found.column(5).as_primitive::<Decimal128Type>().value(0), i128::from(amounts));
             }
         }
@@ -495,4 +502,9 @@ fn an_overflowing_sum_is_an_error() {
     ];
     let mut accumulator = aggregate("customer_orders", &arguments).create_accumulator().unwrap();
     assert!(accumulator.update_batch(&arguments).unwrap_err().to_string().contains("decimal(38,4)"));
+    let lines = Arc::new(Int64Array::from(vec![i64::MAX, 1]));
+    let no_amount = Decimal128Array::from(vec![None; 2]).with_data_type(DataType::Decimal128(38, 4));
+    let arguments = vec![Arc::clone(&arguments[0]), Arc::clone(&arguments[1]), Arc::new(no_amount), lines];
+    let mut accumulator = aggregate("customer_orders", &arguments).create_accumulator().unwrap();
+    assert!(accumulator.update_batch(&arguments).unwrap_err().to_string().contains("64 bits"));
 }

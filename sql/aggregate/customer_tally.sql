@@ -6,7 +6,6 @@
 --             $drop_duplicates  whether a line stands for its copies: if not, lines are as many as were read
 --             $window_start     the first moment whose orders and refunds count; null for all
 --             $window_end       the first moment whose do not any more, likewise
---             $has_window       whether there is one of the two
 --             $has_refunds      whether lines may be refunds (clean.returns = "net")
 --             $pseudonymise     whether ids are published as pseudonyms
 -- Formula:    a refund (clean.returns = "net") adds its amount and is no order.
@@ -43,12 +42,13 @@ summarised AS (
         customer_id,
         reason,
         sum(copies) AS copies,
-        sum(lines) AS distinct_lines,
-        sum(lines) FILTER (WHERE counts AND NOT is_refund) AS counted_lines,
+        -- Those that are no order's, such as lines that are left out: of an order's the summary tells.
+        sum(lines) FILTER (WHERE NOT counts OR (CAST($has_refunds AS BOOLEAN) AND is_refund)) AS other_lines,
         customer_orders(
             CASE WHEN NOT (CAST($has_refunds AS BOOLEAN) AND is_refund) THEN order_id END,
             CASE WHEN NOT (CAST($has_refunds AS BOOLEAN) AND is_refund) THEN order_ts END,
-            amount
+            amount,
+            lines
         ) FILTER (WHERE counts) AS summary
     FROM counted
     GROUP BY customer_id, reason
@@ -60,12 +60,12 @@ SELECT
         ELSE arrow_cast(customer_id, 'Utf8')
     END AS customer_id,
     reason AS left_out_as,
-    CASE WHEN CAST($drop_duplicates AS BOOLEAN) THEN copies ELSE distinct_lines END AS lines_read,
-    distinct_lines,
     CASE
-        WHEN CAST($has_window AS BOOLEAN) OR CAST($has_refunds AS BOOLEAN) THEN counted_lines
-        WHEN reason IS NULL AND customer_id IS NOT NULL THEN distinct_lines
-    END AS lines,
+        WHEN CAST($drop_duplicates AS BOOLEAN) THEN copies
+        ELSE summary['lines'] + coalesce(other_lines, 0)
+    END AS lines_read,
+    summary['lines'] + coalesce(other_lines, 0) AS distinct_lines,
+    summary['lines'] AS lines,
     summary['first_order_date'] AS first_order_date,
     summary['last_order_date'] AS last_order_date,
     summary['orders'] AS orders,

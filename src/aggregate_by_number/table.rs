@@ -12,9 +12,6 @@ struct Entry {
 /// The code of an entry without a group.
 const NO_CODE: u32 = u32::MAX;
 
-/// How many rows are looked for at a time: few enough for the fastest cache to keep their entries.
-const FETCHED: usize = 256;
-
 const EMPTY: Entry = Entry { number: 0, code: NO_CODE, group: 0 };
 
 /// Numbers groups from 0 as they come, by open addressing: a group stands in the first free place from where its hash points to. It
@@ -34,25 +31,11 @@ impl Table {
     /// The group of each row, by its number and its code, which is less than [`NO_CODE`].
     pub(super) fn find(&mut self, numbers: &[i64], codes: &[u32], group_of: &mut Vec<usize>) {
         self.make_room(numbers.len());
-        group_of.clear();
-        for (numbers, codes) in numbers.chunks(FETCHED).zip(codes.chunks(FETCHED)) {
-            self.find_near(numbers, codes, group_of);
-        }
-    }
-
-    /// The same for rows that are few, once their entries have been brought near: reads that do not depend on one another wait for
-    /// memory together; those of the search, each of which decides what is done next, would wait one after the other.
-    fn find_near(&mut self, numbers: &[i64], codes: &[u32], group_of: &mut Vec<usize>) {
         let Self { entries, groups } = self;
         let last = entries.len() - 1;
-        let (mut places, mut near) = ([0; FETCHED], 0);
-        for ((place, number), code) in places.iter_mut().zip(numbers).zip(codes) {
-            *place = hash(*number, *code) & last;
-            near ^= entries[*place].number;
-        }
-        std::hint::black_box(near);
-        group_of.extend(places.iter().zip(numbers).zip(codes).map(|((place, number), code)| {
-            let mut place = *place;
+        group_of.clear();
+        group_of.extend(numbers.iter().zip(codes).map(|(number, code)| {
+            let mut place = hash(*number, *code) & last;
             loop {
                 let entry = &mut entries[place];
                 if entry.number == *number && entry.code == *code {

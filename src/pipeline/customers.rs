@@ -124,7 +124,6 @@ pub(super) async fn tally_as_of(
     let window_end = (day < run_date).then_some(end);
     steps.parameters.set("window_start", ScalarValue::TimestampMicrosecond(start, None));
     steps.parameters.set("window_end", ScalarValue::TimestampMicrosecond(window_end, None));
-    steps.parameters.set("has_window", start.is_some() || window_end.is_some());
     steps.keep("customer_tally").await?;
     steps.view("customer").await
 }

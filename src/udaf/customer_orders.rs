@@ -1,5 +1,5 @@
-//! `customer_orders(order_id, order_time, amount)`: a customer's orders in one pass: first and last date, how many
-//! orders, on how many days, for how much.
+//! `customer_orders(order_id, order_time, amount[, lines])`: a customer's orders in one pass: first and last date, how many
+//! orders, on how many days, of how many lines, for how much.
 
 use std::sync::{Arc, LazyLock};
 
@@ -30,14 +30,15 @@ static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
     Documentation::builder(
         DocSection::default(),
         "A customer's orders as a struct of first_order_date, last_order_date, orders (distinct order ids), \
-         active_days (distinct dates), lines (those with an order id) and monetary (the exact sum). A null argument adds \
+         active_days (distinct dates), lines (of rows with an order id) and monetary (the exact sum). A null argument adds \
          nothing to its part: a refund is (NULL, NULL, amount). Takes 32 bytes of memory for each customer, 16 to 32 \
          for each order and day of it, 8 to 16 for each day where states are merged, and some 20 and the id for each id that is a string.",
-        "customer_orders(order_id, order_time, amount)",
+        "customer_orders(order_id, order_time, amount[, lines])",
     )
     .with_argument("order_id", "The order a line belongs to, an integer or a string.")
     .with_argument("order_time", "Its date, or a timestamp of that day.")
     .with_argument("amount", "The line's money, decimal(38,4).")
+    .with_argument("lines", "How many lines a row stands for: one unless it is given.")
     .with_sql_example(
         "SELECT customer_id, customer_orders(order_id, order_ts, amount) FROM line GROUP BY customer_id",
     )
@@ -65,9 +66,9 @@ impl AggregateUDFImpl for CustomerOrders {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        if arg_types.len() != 3 {
+        if !(3..=4).contains(&arg_types.len()) {
             return plan_err!(
-                "customer_orders takes order_id, order_time and amount, not {} arguments",
+                "customer_orders takes order_id, order_time, amount and, if need be, lines, not {} arguments",
                 arg_types.len()
             );
         }
@@ -76,7 +77,8 @@ impl AggregateUDFImpl for CustomerOrders {
             DataType::Timestamp(_, _) => DataType::Timestamp(TimeUnit::Microsecond, None),
             _ => DataType::Date32,
         };
-        Ok(id.into_iter().chain([time, MONEY]).collect())
+        let lines = arg_types[3..].iter().map(|_| DataType::Int64);
+        Ok(id.into_iter().chain([time, MONEY]).chain(lines).collect())
     }
 
     fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
@@ -161,9 +163,14 @@ fn too_much() -> DataFusionError {
     exec_datafusion_err!("a customer's amounts add up to more than decimal(38,4) holds")
 }
 
+fn too_many() -> DataFusionError {
+    exec_datafusion_err!("a customer's lines add up to more than 64 bits hold")
+}
+
 impl Totals {
-    fn add_amount(&mut self, amount: i128) -> Result<()> {
+    fn add(&mut self, amount: i128, lines: i64) -> Result<()> {
         self.monetary = self.monetary.checked_add(amount).ok_or_else(too_much)?;
+        self.lines = self.lines.checked_add(lines).ok_or_else(too_many)?;
         Ok(())
     }
 
@@ -214,50 +221,44 @@ impl OrdersAccumulator {
     /// Adds rows whose orders' numbers are told by row.
     fn add_rows(
         &mut self,
-        group_indices: &[usize],
-        opt_filter: Option<&BooleanArray>,
+        rows: &Rows<'_>,
         order_of: impl Fn(usize) -> Option<u64>,
         times: &ArrayRef,
-        amounts: &Decimal128Array,
     ) -> Result<()> {
         if let Some(times) = times.as_primitive_opt::<TimestampMicrosecondType>() {
             let time_of = |row| times.is_valid(row).then(|| times.value(row));
-            self.add_runs(group_indices, opt_filter, order_of, time_of, amounts, day_of_timestamp)
+            self.add_runs(rows, order_of, time_of, day_of_timestamp)
         } else {
             let dates = times.as_primitive::<Date32Type>();
             let day_of = |row| dates.is_valid(row).then(|| i64::from(dates.value(row)));
-            self.add_runs(group_indices, opt_filter, order_of, day_of, amounts, |day| day as i32)
+            self.add_runs(rows, order_of, day_of, |day| day as i32)
         }
     }
 
     /// Lines of an order often stand together: they are added as one, since it is looking up a customer that takes time.
     fn add_runs(
         &mut self,
-        group_indices: &[usize],
-        opt_filter: Option<&BooleanArray>,
+        all: &Rows<'_>,
         order_of: impl Fn(usize) -> Option<u64>,
         time_of: impl Fn(usize) -> Option<i64>,
-        amounts: &Decimal128Array,
         day_of: impl Fn(i64) -> i32,
     ) -> Result<()> {
-        let amount_of = |row| if amounts.is_valid(row) { amounts.value(row) } else { 0 };
-        for start in (0..group_indices.len()).step_by(FETCHED) {
-            let fetched = start..group_indices.len().min(start + FETCHED);
-            self.fetch(&group_indices[fetched.clone()]);
-            let mut rows = fetched.filter(|row| passes(opt_filter, *row)).peekable();
+        for start in (0..all.groups.len()).step_by(FETCHED) {
+            let fetched = start..all.groups.len().min(start + FETCHED);
+            self.fetch(&all.groups[fetched.clone()]);
+            let mut rows = fetched.filter(|row| passes(all.filter, *row)).peekable();
             while let Some(row) = rows.next() {
-                let (group, order, time) = (group_indices[row], order_of(row), time_of(row));
-                let (mut lines, mut amount) = (1, amount_of(row));
+                let (group, order, time) = (all.groups[row], order_of(row), time_of(row));
+                let (mut amount, mut lines) = (all.amount(row), all.lines(row));
                 let is_same = |row: &usize| {
-                    group_indices[*row] == group && order_of(*row) == order && time_of(*row) == time
+                    all.groups[*row] == group && order_of(*row) == order && time_of(*row) == time
                 };
                 while let Some(row) = rows.next_if(is_same) {
-                    lines += 1;
-                    amount = amount.checked_add(amount_of(row)).ok_or_else(too_much)?;
+                    amount = amount.checked_add(all.amount(row)).ok_or_else(too_much)?;
+                    lines = lines.checked_add(all.lines(row)).ok_or_else(too_many)?;
                 }
                 let totals = &mut self.totals[group];
-                totals.add_amount(amount)?;
-                totals.lines += if order.is_some() { lines } else { 0 };
+                totals.add(amount, if order.is_some() { lines } else { 0 })?;
                 let day = time.map(&day_of);
                 totals.widen(day, day);
                 match (order, day) {
@@ -268,6 +269,25 @@ impl OrdersAccumulator {
             }
         }
         Ok(())
+    }
+}
+
+/// Rows to add to their groups.
+struct Rows<'a> {
+    groups: &'a [usize],
+    filter: Option<&'a BooleanArray>,
+    amounts: &'a Decimal128Array,
+    /// None where a row is a line.
+    lines: Option<&'a Int64Array>,
+}
+
+impl Rows<'_> {
+    fn amount(&self, row: usize) -> i128 {
+        if self.amounts.is_valid(row) { self.amounts.value(row) } else { 0 }
+    }
+
+    fn lines(&self, row: usize) -> i64 {
+        self.lines.map_or(1, |lines| if lines.is_valid(row) { lines.value(row) } else { 0 })
     }
 }
 
@@ -329,7 +349,12 @@ impl GroupsAccumulator for OrdersAccumulator {
         total_num_groups: usize,
     ) -> Result<()> {
         self.grow(total_num_groups);
-        let amounts = values[2].as_primitive::<Decimal128Type>();
+        let rows = Rows {
+            groups: group_indices,
+            filter: opt_filter,
+            amounts: values[2].as_primitive(),
+            lines: values.get(3).map(AsArray::as_primitive),
+        };
         let times = &values[1];
         if let OrderIds::Strings(strings) = &mut self.ids {
             let ids = values[0].as_string_view();
@@ -338,11 +363,11 @@ impl GroupsAccumulator for OrdersAccumulator {
                 id.map(|id| strings.intern(id).map(u64::from)).transpose()
             };
             let numbers = ids.iter().enumerate().map(number).collect::<Result<Vec<_>>>()?;
-            self.add_rows(group_indices, opt_filter, |row| numbers[row], times, amounts)
+            self.add_rows(&rows, |row| numbers[row], times)
         } else {
             let ids = values[0].as_primitive::<Int64Type>();
             let number = |row: usize| ids.is_valid(row).then(|| ids.value(row).cast_unsigned());
-            self.add_rows(group_indices, opt_filter, number, times, amounts)
+            self.add_rows(&rows, number, times)
         }
     }
 
@@ -365,8 +390,7 @@ impl GroupsAccumulator for OrdersAccumulator {
                 first.is_valid(row).then(|| first.value(row)),
                 last.is_valid(row).then(|| last.value(row)),
             );
-            totals.lines += lines.value(row);
-            totals.add_amount(monetary.value(row))?;
+            totals.add(monetary.value(row), lines.value(row))?;
             for index in list_range(orders, row) {
                 let order = match &mut self.ids {
                     OrderIds::Integers => {
