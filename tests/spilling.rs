@@ -1,20 +1,27 @@
-//! The aggregates give the same answer through the engine when it spills them, skips partial aggregation, or exchanges rows.
+//! The aggregates give the same answer through the engine when it spills them, skips partial aggregation, or exchanges rows, and so do
+//! the deciles of customers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 use std::sync::Arc;
 
+use datafusion::arrow::array::AsArray;
+use datafusion::arrow::datatypes::{Decimal128Type, Int32Type, Int64Type};
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::physical_plan::collect;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::prelude::SessionContext;
 use regulars::config::{Arguments, Config};
+use regulars::sql;
 
 /// A session with a small memory limit, over lines whose groups are so many that the engine skips partial aggregation
 /// after a while and spills the rest.
-async fn strained(memory_limit: &str) -> SessionContext {
+async fn strained(memory_limit: &str, partitions: usize) -> SessionContext {
     let arguments = Arguments {
-        set: vec![format!("engine.memory_limit={memory_limit}"), "engine.target_partitions=4".to_owned()],
+        set: vec![
+            format!("engine.memory_limit={memory_limit}"),
+            format!("engine.target_partitions={partitions}"),
+        ],
         ..Arguments::default()
     };
     let context = regulars::session::embedded(&Config::load(&arguments).unwrap().engine).unwrap();
@@ -51,7 +58,7 @@ async fn spilled_and_converted_state_merge_to_the_same() {
         (CHECKSUMS[1], "4GiB", "skipped_aggregation_rows"),
         (CHECKSUMS[2], "4GiB", "output_rows"),
     ] {
-        let context = strained(memory_limit).await;
+        let context = strained(memory_limit, 4).await;
         let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
         let rows = collect(Arc::clone(&plan), context.task_ctx()).await.expect(memory_limit);
         let table = pretty_format_batches(&rows).unwrap().to_string();
@@ -67,4 +74,38 @@ fn reaches_one(measured: &str, metric: &str) -> bool {
     let label = format!("{metric}=");
     let values = measured.split(&label).skip(1);
     values.filter_map(|rest| rest.chars().next()).any(|digit| ('1'..='9').contains(&digit))
+}
+
+/// Deciles are found by putting all customers in order: where they do not fit into memory, by spilling.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_concentration_of_many_customers_needs_little_memory() {
+    const CUSTOMERS: i64 = 400_000;
+    // several sorts may take the memory from one another that merging needs
+    let context = strained("24MiB", 1).await;
+    let values = format!(
+        "CREATE VIEW valued_customer AS SELECT CAST(i * 7919 % 400009 AS DECIMAL(38, 4)) AS revenue \
+         FROM (SELECT unnest(range(0, {CUSTOMERS})) AS i)"
+    );
+    context.sql(&values).await.unwrap().collect().await.unwrap();
+    let plan = context.sql(sql::file("rfm_concentration").unwrap().text).await.unwrap();
+    let plan = plan.create_physical_plan().await.unwrap();
+    let rows = collect(Arc::clone(&plan), context.task_ctx()).await.unwrap();
+    let found: Vec<(i32, i64, i128)> = rows
+        .iter()
+        .flat_map(|batch| {
+            let deciles = batch.column(0).as_primitive::<Int32Type>().values();
+            let customers = batch.column(1).as_primitive::<Int64Type>().values();
+            let revenue = batch.column(2).as_primitive::<Decimal128Type>().values();
+            let rows = deciles.iter().zip(customers).zip(revenue);
+            rows.map(|((decile, customers), revenue)| (*decile, *customers, *revenue)).collect::<Vec<_>>()
+        })
+        .collect();
+    let mut revenue: Vec<i64> = (0..CUSTOMERS).map(|i| i * 7919 % 400_009).collect();
+    revenue.sort_unstable_by_key(|revenue| std::cmp::Reverse(*revenue));
+    let tenth = CUSTOMERS / 10;
+    let expected =
+        revenue.chunks(tenth as usize).map(|of| of.iter().map(|one| i128::from(*one) * 10_000).sum());
+    assert_eq!(found, (1..).zip(expected).map(|(decile, sum)| (decile, tenth, sum)).collect::<Vec<_>>());
+    let measured = DisplayableExecutionPlan::with_metrics(plan.as_ref()).indent(false).to_string();
+    assert!(reaches_one(&measured, "spill_count"), "nothing spilled in {measured}");
 }
