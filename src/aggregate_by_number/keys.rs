@@ -47,14 +47,9 @@ impl Keys {
         Ok(Self { expressions, others, table: Table::default(), codes: Vec::new() })
     }
 
-    /// The keys of each row of a batch.
-    pub(super) fn of(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
-        self.expressions.iter().map(|key| values_of(key, batch)).collect()
-    }
-
     /// The group of each row of a batch; tells how many groups there are then.
     pub(super) fn find(&mut self, batch: &RecordBatch, group_of: &mut Vec<usize>) -> Result<usize> {
-        let keys = self.of(batch)?;
+        let keys = self.expressions.iter().map(|key| values_of(key, batch)).collect::<Result<Vec<_>>>()?;
         self.codes.clear();
         self.codes.resize(batch.num_rows(), 0);
         self.others.codes(&keys[1..], &mut self.codes)?;
@@ -124,13 +119,13 @@ impl Combinations {
     fn codes(&mut self, values: &[ArrayRef], codes: &mut [u32]) -> Result<()> {
         let rows = codes.len();
         let with_values: Vec<_> = values.iter().filter(|values| values.logical_null_count() < rows).collect();
+        if with_values.is_empty() {
+            return Ok(());
+        }
         let is_told = |row: &u32| with_values.iter().any(|values| values.is_valid(*row as usize));
         let told: Vec<u32> = (0..rows as u32).filter(is_told).collect();
         if told.len() == rows {
             return self.codes_of(values, &told, codes);
-        }
-        if told.is_empty() {
-            return Ok(());
         }
         let at = UInt32Array::from(told.clone());
         let values: Vec<_> = values.iter().map(|values| take(values, &at, None)).collect::<Result<_, _>>()?;

@@ -1,8 +1,8 @@
 //! A rule for the planner, and its operator: orders are gathered by the number of their customer.
 //!
-//! Where customers are more than the caches hold, it is waiting for memory that looking one up takes, and by the engine's table row
-//! after row waits. Ours looks for a batch of numbers at once ([`table`]). What does not fit into memory goes on to the engine's own
-//! aggregation, which spills.
+//! Where customers are more than the caches hold, it is waiting for memory that looking one up takes. The engine reads the place of a
+//! hash, the hash and the group, and each key of that, all of them apart; ours reads one entry of 16 bytes ([`table`]). What does not
+//! fit into memory goes on to the engine's own aggregation, which spills.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,7 +28,7 @@ use datafusion::physical_plan::{
 };
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 
-use crate::grouped_aggregate::{GroupedAggregate, keys_and_aggregates};
+use crate::grouped_aggregate::{GroupedAggregate, keys_and_aggregates, values_of};
 use crate::planner_rule::{PlannerRule, Replacement};
 
 mod keys;
@@ -69,7 +69,8 @@ fn gathers_orders(aggregates: &[Arc<AggregateFunctionExpr>]) -> bool {
         && aggregates.iter().all(|aggregate| is_known(aggregate))
 }
 
-/// Aggregates by keys of which the first is an integer. Beside the aggregates it takes 21 to 43 bytes a group.
+/// Aggregates by keys of which the first is an integer. Beside the aggregates it takes 21 to 43 bytes a group,
+/// where these are many.
 #[derive(Debug)]
 pub struct AggregateByNumberExec {
     /// The same by the engine.
@@ -180,9 +181,7 @@ fn by_engine(
         aggregation.input_schema(),
     )?;
     let schema = first.schema();
-    let mut rest = Groups::try_new(aggregation, &context, 0)?;
-    let of_schema = Arc::clone(&schema);
-    let rest = rows.map(move |batch| rest.states_of(&batch?, &of_schema));
+    let rest = states_of_rows(aggregation, rows, Arc::clone(&schema))?;
     let states = groups.into_states(Arc::clone(&schema))?.chain(rest);
     let states = RecordBatchStreamAdapter::new(Arc::clone(&schema), states);
     let states = Once { schema: Arc::clone(&schema), batches: Mutex::new(Some(Box::pin(states))) };
@@ -196,6 +195,24 @@ fn by_engine(
         first.input_schema(),
     )?;
     execute_stream(Arc::new(last), context)
+}
+
+/// Rows as states, as if each were a group of its own.
+fn states_of_rows(
+    aggregation: &AggregateExec,
+    rows: SendableRecordBatchStream,
+    schema: SchemaRef,
+) -> Result<impl Stream<Item = Result<RecordBatch>> + use<>> {
+    let keys = aggregation.group_expr().input_exprs();
+    let mut aggregates = GroupedAggregate::all_of(aggregation)?;
+    Ok(rows.map(move |batch| {
+        let batch = batch?;
+        let mut columns = keys.iter().map(|key| values_of(key, &batch)).collect::<Result<Vec<_>>>()?;
+        for aggregate in &mut aggregates {
+            columns.extend(aggregate.states_of(&batch)?);
+        }
+        Ok(RecordBatch::try_new(Arc::clone(&schema), columns)?)
+    }))
 }
 
 /// Groups in memory.
@@ -238,15 +255,6 @@ impl Groups {
             columns.push(aggregate.accumulator.evaluate(EmitTo::All)?);
         }
         Ok(RecordBatch::try_new(schema, columns)?)
-    }
-
-    /// The rows of a batch as states of groups of their own.
-    fn states_of(&mut self, batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
-        let mut columns = self.keys.of(batch)?;
-        for aggregate in &mut self.aggregates {
-            columns.extend(aggregate.states_of(batch)?);
-        }
-        Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
     }
 
     /// Keys and states of all groups, part after part, so that never all of them stand in memory twice.
