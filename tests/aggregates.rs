@@ -310,21 +310,24 @@ proptest! {
                 Arc::new(amounts.with_precision_and_scale(38, 4).unwrap()),
             ]
         }
-        let strings: MakeArguments = |rows| {
+        fn strings(rows: &[Row]) -> Vec<ArrayRef> {
             let order = |row: &Row| row.order.map(|order| format!("order with a name longer than a view {order}"));
             with_ids(Arc::new(rows.iter().map(order).collect::<StringViewArray>()), rows)
-        };
-        let numbers: MakeArguments = |rows| {
+        }
+        fn numbers(rows: &[Row]) -> Vec<ArrayRef> {
             let order = |row: &Row| row.order.map(|order| i64::from(order) - 3);
             with_ids(Arc::new(rows.iter().map(order).collect::<Int64Array>()), rows)
-        };
-        let weighed_numbers: MakeArguments = |rows| {
-            let order = |row: &Row| row.order.map(i64::from);
-            let mut arguments = with_ids(Arc::new(rows.iter().map(order).collect::<Int64Array>()), rows);
+        }
+        fn with_lines(mut arguments: Vec<ArrayRef>, rows: &[Row]) -> Vec<ArrayRef> {
             arguments.push(Arc::new(rows.iter().map(|row| row.item.map(i64::from)).collect::<Int64Array>()));
             arguments
+        }
+        let arguments: MakeArguments = match (texts, weighed) {
+            (true, false) => strings,
+            (false, false) => numbers,
+            (true, true) => |rows| with_lines(strings(rows), rows),
+            (false, true) => |rows| with_lines(numbers(rows), rows),
         };
-        let arguments = if weighed { weighed_numbers } else if texts { strings } else { numbers };
         for results in results("customer_orders", &parts, arguments) {
             for (group, found) in results {
                 let ScalarValue::Struct(found) = found else { panic!("no struct") };

@@ -1,5 +1,5 @@
 //! The aggregates give the same answer through the engine when it spills them, skips partial aggregation, or exchanges rows, and so do
-//! the deciles of customers.
+//! the deciles of customers in one partition.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
@@ -78,7 +78,7 @@ fn reaches_one(measured: &str, metric: &str) -> bool {
 
 /// Deciles are found by putting all customers in order: where they do not fit into memory, by spilling.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_concentration_of_many_customers_needs_little_memory() {
+async fn the_concentration_of_many_customers_needs_little_memory_in_one_partition() {
     const CUSTOMERS: i64 = 400_000;
     // several sorts may take the memory from one another that merging needs
     let context = strained("24MiB", 1).await;

@@ -42,7 +42,7 @@ summarised AS (
         customer_id,
         reason,
         sum(copies) AS copies,
-        -- Those that are no order's, such as lines that are left out: of an order's the summary tells.
+        -- Those that are no order's, such as lines that are left out. Of an order's the summary tells: none that counts is without an order_id.
         sum(lines) FILTER (WHERE NOT counts OR (CAST($has_refunds AS BOOLEAN) AND is_refund)) AS other_lines,
         customer_orders(
             CASE WHEN NOT (CAST($has_refunds AS BOOLEAN) AND is_refund) THEN order_id END,

@@ -1,4 +1,4 @@
-//! Keys of which the first is an integer: groups by that and a code, which stands for all others.
+//! Keys of which the first is an integer of up to 64 bits: groups by that and a code, which stands for all others.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array, new_null_array,
 };
 use datafusion::arrow::buffer::NullBuffer;
-use datafusion::arrow::compute::take;
+use datafusion::arrow::compute::{cast, take};
 use datafusion::arrow::datatypes::{DataType, Int64Type, Schema};
 use datafusion::arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::Result;
@@ -19,7 +19,7 @@ use crate::grouped_aggregate::values_of;
 /// Up to so many groups or combinations there may be before a batch, for numbers of 32 bits to suffice.
 const MOST: usize = 1 << 30;
 
-/// Whether keys can be told apart here: an integer, then what is equal only where all its bits are.
+/// Whether keys can be told apart here: an integer that 64 bits hold with its sign, then what is equal only where all its bits are.
 pub(super) fn are_supported(keys: &[DataType]) -> bool {
     let is_simple = |key: &DataType| {
         key.is_integer()
@@ -28,12 +28,14 @@ pub(super) fn are_supported(keys: &[DataType]) -> bool {
             || key.is_string()
             || matches!(key, DataType::Boolean | DataType::Null)
     };
-    keys.first() == Some(&DataType::Int64) && keys.iter().all(is_simple)
+    let is_number = |key: &DataType| key.is_integer() && *key != DataType::UInt64;
+    keys.first().is_some_and(is_number) && keys.iter().all(is_simple)
 }
 
 /// Numbers groups as they come.
 pub(super) struct Keys {
     expressions: Vec<Arc<dyn PhysicalExpr>>,
+    number_type: DataType,
     others: Combinations,
     table: Table,
     /// By row the code: twice that of the others, and one more where there is no number.
@@ -42,9 +44,10 @@ pub(super) struct Keys {
 
 impl Keys {
     pub(super) fn try_new(expressions: Vec<Arc<dyn PhysicalExpr>>, input: &Schema) -> Result<Self> {
+        let number_type = expressions[0].data_type(input)?;
         let types = expressions[1..].iter().map(|key| key.data_type(input)).collect::<Result<_>>()?;
         let others = Combinations::try_new(types)?;
-        Ok(Self { expressions, others, table: Table::default(), codes: Vec::new() })
+        Ok(Self { expressions, number_type, others, table: Table::default(), codes: Vec::new() })
     }
 
     /// The group of each row of a batch; tells how many groups there are then.
@@ -53,7 +56,8 @@ impl Keys {
         self.codes.clear();
         self.codes.resize(batch.num_rows(), 0);
         self.others.codes(&keys[1..], &mut self.codes)?;
-        let numbers = keys[0].as_primitive::<Int64Type>();
+        let numbers = cast(&keys[0], &DataType::Int64)?;
+        let numbers = numbers.as_primitive::<Int64Type>();
         if numbers.null_count() == 0 {
             self.table.find(numbers.values(), &self.codes, group_of);
         } else {
@@ -75,7 +79,7 @@ impl Keys {
         let (numbers, codes) = self.table.into_groups();
         let is_number: NullBuffer = codes.iter().map(|code| code % 2 == 0).collect();
         let is_number = Some(is_number).filter(|is_number| is_number.null_count() > 0);
-        let numbers = Arc::new(Int64Array::new(numbers.into(), is_number));
+        let numbers = cast(&Int64Array::new(numbers.into(), is_number), &self.number_type)?;
         let of_others: UInt32Array = codes.into_iter().map(|code| code / 2).collect();
         let mut columns: Vec<ArrayRef> = vec![numbers];
         for values in self.others.into_columns()? {

@@ -77,6 +77,9 @@ impl AggregateUDFImpl for CustomerOrders {
             DataType::Timestamp(_, _) => DataType::Timestamp(TimeUnit::Microsecond, None),
             _ => DataType::Date32,
         };
+        if let Some(lines) = arg_types.get(3).filter(|lines| !lines.is_integer() && !lines.is_null()) {
+            return plan_err!("customer_orders takes lines as an integer, not as {lines}");
+        }
         let lines = arg_types[3..].iter().map(|_| DataType::Int64);
         Ok(id.into_iter().chain([time, MONEY]).chain(lines).collect())
     }
@@ -249,16 +252,18 @@ impl OrdersAccumulator {
             let mut rows = fetched.filter(|row| passes(all.filter, *row)).peekable();
             while let Some(row) = rows.next() {
                 let (group, order, time) = (all.groups[row], order_of(row), time_of(row));
-                let (mut amount, mut lines) = (all.amount(row), all.lines(row));
+                // of rows without an order none count
+                let lines_of = |row| if order.is_some() { all.lines(row) } else { 0 };
+                let (mut amount, mut lines) = (all.amount(row), lines_of(row));
                 let is_same = |row: &usize| {
                     all.groups[*row] == group && order_of(*row) == order && time_of(*row) == time
                 };
                 while let Some(row) = rows.next_if(is_same) {
                     amount = amount.checked_add(all.amount(row)).ok_or_else(too_much)?;
-                    lines = lines.checked_add(all.lines(row)).ok_or_else(too_many)?;
+                    lines = lines.checked_add(lines_of(row)).ok_or_else(too_many)?;
                 }
                 let totals = &mut self.totals[group];
-                totals.add(amount, if order.is_some() { lines } else { 0 })?;
+                totals.add(amount, lines)?;
                 let day = time.map(&day_of);
                 totals.widen(day, day);
                 match (order, day) {

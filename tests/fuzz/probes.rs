@@ -108,6 +108,7 @@ fn aggregates() -> Vec<(&'static str, Vec<DataType>, Vec<ScalarValue>)> {
     let bins = || vec![ScalarValue::Int64(Some(4))];
     vec![
         ("basket", vec![DataType::UInt32], vec![]),
+        ("customer_orders", vec![DataType::Int64, time.clone(), money.clone()], vec![]),
         ("customer_orders", vec![DataType::Int64, time.clone(), money.clone(), DataType::Int64], vec![]),
         ("customer_orders", vec![DataType::Utf8View, DataType::Date32, money.clone()], vec![]),
         ("distinct_count", vec![DataType::Int64], vec![]),
