@@ -89,6 +89,8 @@ pub mod steps;
 pub mod store;
 mod table_writer;
 pub mod tables;
+#[cfg(test)]
+mod test_session;
 pub mod text;
 pub mod udaf;
 pub mod udf;

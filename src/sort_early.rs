@@ -257,23 +257,19 @@ mod tests {
     use datafusion::arrow::array::{ArrayRef, Int64Array, UInt64Array};
     use datafusion::arrow::compute::take_record_batch;
     use datafusion::arrow::datatypes::Int64Type;
-    use datafusion::arrow::util::pretty::pretty_format_batches;
     use datafusion::datasource::MemTable;
     use datafusion::prelude::SessionContext;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::{Arguments, Config};
+    use crate::test_session::{batches, found, session};
 
     fn context() -> SessionContext {
         context_of(2)
     }
 
     fn context_of(partitions: usize) -> SessionContext {
-        let partitions = format!("engine.target_partitions={partitions}");
-        let set = vec!["engine.memory_limit=24MiB".to_owned(), partitions];
-        let engine = Config::load(&Arguments { set, ..Arguments::default() }).unwrap().engine;
-        crate::session::embedded(&engine).unwrap()
+        session("24MiB", partitions)
     }
 
     /// Registers texts by number, so many to a batch, spread over the partitions.
@@ -296,13 +292,8 @@ mod tests {
             .unwrap();
     }
 
-    fn found(context: &SessionContext, sql: &str) -> Vec<RecordBatch> {
-        let rows = async { context.sql(sql).await?.collect().await };
-        tokio::runtime::Runtime::new().unwrap().block_on(rows).unwrap()
-    }
-
     fn plan(context: &SessionContext, sql: &str) -> String {
-        pretty_format_batches(&found(context, &format!("EXPLAIN {sql}"))).unwrap().to_string()
+        found(context, &format!("EXPLAIN {sql}"))
     }
 
     /// Rows as ids with their numbers.
@@ -330,7 +321,7 @@ mod tests {
             !sorts.contains("SortExec: expr=[id@") && !sorts.contains("SortPreservingMergeExec"),
             "{sorts}"
         );
-        let ids: Vec<_> = rows_of(&found(&context, wide)).into_iter().map(|(id, _)| id).collect();
+        let ids: Vec<_> = rows_of(&batches(&context, wide)).into_iter().map(|(id, _)| id).collect();
         assert!(ids.is_sorted() && ids.len() == 49, "{ids:?}");
     }
 
@@ -364,7 +355,6 @@ mod tests {
         let others = MemoryConsumer::new("others").register(&context.runtime_env().memory_pool);
         let sorted_by_us = |context: &SessionContext| {
             let analyzed = found(context, "EXPLAIN ANALYZE SELECT id, number FROM row ORDER BY id");
-            let analyzed = pretty_format_batches(&analyzed).unwrap().to_string();
             let line = analyzed.lines().find(|line| line.contains("TextSortExec")).map(str::to_owned);
             line.unwrap().contains("output_rows=400.0 K")
         };
@@ -374,7 +364,7 @@ mod tests {
         assert!(!sorted_by_us(&context));
         let mut expected: Vec<_> = (0..).zip(ids).map(|(number, id)| (id, number)).collect();
         expected.sort_unstable();
-        assert!(rows_of(&found(&context, "SELECT id, number FROM row ORDER BY id")) == expected);
+        assert!(rows_of(&batches(&context, "SELECT id, number FROM row ORDER BY id")) == expected);
     }
 
     proptest! {
@@ -386,7 +376,7 @@ mod tests {
             let context = context();
             register(&context, &texts, at_a_time);
             let sql = "SELECT id, number FROM row ORDER BY id";
-            let mut rows = rows_of(&found(&context, sql));
+            let mut rows = rows_of(&batches(&context, sql));
             let in_order = rows.windows(2).all(|two| match (&two[0].0, &two[1].0) {
                 (Some(first), Some(second)) => first.as_bytes() <= second.as_bytes(),
                 (_, second) => second.is_none(),

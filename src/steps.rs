@@ -416,19 +416,12 @@ impl<'a> Steps<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Arguments, Config};
-    use crate::session;
-
-    fn context(memory_limit: &str) -> SessionContext {
-        let limit = format!("engine.memory_limit={memory_limit}");
-        let set = vec![limit, "engine.target_partitions=4".to_owned()];
-        session::embedded(&Config::load(&Arguments { set, ..Arguments::default() }).unwrap().engine).unwrap()
-    }
+    use crate::test_session::session;
 
     #[test]
     fn memory_is_ample_where_it_is_large_for_the_partitions_and_mostly_free() {
         let is_ample = |memory_limit: &str, taken: usize| {
-            let (context, mut silent) = (context(memory_limit), Silent);
+            let (context, mut silent) = (session(memory_limit, 4), Silent);
             let kept = MemoryConsumer::new("rows").register(&context.runtime_env().memory_pool);
             kept.grow(taken);
             Steps::new(&context, Mode::Explain, &mut silent, &Nowhere).has_ample_memory()

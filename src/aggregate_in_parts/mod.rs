@@ -176,27 +176,16 @@ impl ExecutionPlan for AggregateInPartsExec {
 #[cfg(test)]
 mod tests {
     use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
-    use datafusion::arrow::util::pretty::pretty_format_batches;
     use datafusion::datasource::MemTable;
     use datafusion::prelude::SessionContext;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::{Arguments, Config};
+    use crate::test_session::{found, session};
 
     /// A session with a memory limit, and two partitions.
     fn context(memory_limit: &str) -> SessionContext {
-        let set =
-            vec![format!("engine.memory_limit={memory_limit}"), "engine.target_partitions=2".to_owned()];
-        let engine = Config::load(&Arguments { set, ..Arguments::default() }).unwrap().engine;
-        crate::session::embedded(&engine).unwrap()
-    }
-
-    /// What a query finds, as a table of text.
-    fn found(context: &SessionContext, sql: &str) -> String {
-        let rows = async { context.sql(sql).await?.collect().await };
-        let rows = tokio::runtime::Runtime::new().unwrap().block_on(rows).unwrap();
-        pretty_format_batches(&rows).unwrap().to_string()
+        session(memory_limit, 2)
     }
 
     #[test]
