@@ -1,7 +1,7 @@
 //! Keys of which the first is an integer of up to 64 bits: groups by that and a code, which stands for all others.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array, new_null_array,
@@ -11,13 +11,13 @@ use datafusion::arrow::compute::{cast, take};
 use datafusion::arrow::datatypes::{DataType, Int64Type, Schema};
 use datafusion::arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::Result;
+use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_expr::PhysicalExpr;
 
-use super::table::Table;
 use crate::grouped_aggregate::values_of;
 
 /// Up to so many groups or combinations there may be before a batch, for numbers of 32 bits to suffice.
-const MOST: usize = 1 << 30;
+pub(super) const MOST: usize = 1 << 30;
 
 /// Whether keys can be told apart here: an integer that 64 bits hold with its sign, then what is equal only where all its bits are.
 pub(super) fn are_supported(keys: &[DataType]) -> bool {
@@ -32,66 +32,77 @@ pub(super) fn are_supported(keys: &[DataType]) -> bool {
     keys.first().is_some_and(is_number) && keys.iter().all(is_simple)
 }
 
-/// Numbers groups as they come.
+/// What decides the group of a row: a number, and a code, which is twice that of the other keys, and one more where there is no number.
 pub(super) struct Keys {
     expressions: Vec<Arc<dyn PhysicalExpr>>,
     number_type: DataType,
-    others: Combinations,
-    table: Table,
-    /// By row the code: twice that of the others, and one more where there is no number.
-    codes: Vec<u32>,
+    others: Mutex<Combinations>,
+    reservation: Arc<MemoryReservation>,
 }
 
 impl Keys {
-    pub(super) fn try_new(expressions: Vec<Arc<dyn PhysicalExpr>>, input: &Schema) -> Result<Self> {
+    pub(super) fn try_new(
+        expressions: Vec<Arc<dyn PhysicalExpr>>,
+        input: &Schema,
+        reservation: Arc<MemoryReservation>,
+    ) -> Result<Self> {
         let number_type = expressions[0].data_type(input)?;
         let types = expressions[1..].iter().map(|key| key.data_type(input)).collect::<Result<_>>()?;
         let others = Combinations::try_new(types)?;
-        Ok(Self { expressions, number_type, others, table: Table::default(), codes: Vec::new() })
+        set_aside(&reservation, 0, others.size());
+        Ok(Self { expressions, number_type, others: Mutex::new(others), reservation })
     }
 
-    /// The group of each row of a batch; tells how many groups there are then.
-    pub(super) fn find(&mut self, batch: &RecordBatch, group_of: &mut Vec<usize>) -> Result<usize> {
+    /// The numbers and the codes of the rows of a batch.
+    pub(super) fn of(&self, batch: &RecordBatch) -> Result<(ArrayRef, ArrayRef)> {
         let keys = self.expressions.iter().map(|key| values_of(key, batch)).collect::<Result<Vec<_>>>()?;
-        self.codes.clear();
-        self.codes.resize(batch.num_rows(), 0);
-        self.others.codes(&keys[1..], &mut self.codes)?;
-        let numbers = cast(&keys[0], &DataType::Int64)?;
-        let numbers = numbers.as_primitive::<Int64Type>();
-        if numbers.null_count() == 0 {
-            self.table.find(numbers.values(), &self.codes, group_of);
-        } else {
-            for (row, code) in self.codes.iter_mut().enumerate() {
+        let mut codes = vec![0; batch.num_rows()];
+        let mut others = self.others();
+        let before = others.size();
+        others.codes(&keys[1..], &mut codes)?;
+        set_aside(&self.reservation, before, others.size());
+        drop(others);
+        let mut numbers = cast(&keys[0], &DataType::Int64)?;
+        if numbers.null_count() > 0 {
+            for (row, code) in codes.iter_mut().enumerate() {
                 *code += u32::from(numbers.is_null(row));
             }
-            let numbers: Vec<i64> = numbers.iter().map(Option::unwrap_or_default).collect();
-            self.table.find(&numbers, &self.codes, group_of);
+            let or_zero = numbers.as_primitive::<Int64Type>().iter().map(Option::unwrap_or_default);
+            numbers = Arc::new(or_zero.collect::<Int64Array>());
         }
-        Ok(self.table.groups())
+        Ok((numbers, Arc::new(UInt32Array::from(codes))))
     }
 
-    pub(super) fn has_room(&self) -> bool {
-        self.table.groups().max(self.others.known.len()) <= MOST
-    }
-
-    /// The keys of the groups.
-    pub(super) fn into_columns(self) -> Result<Vec<ArrayRef>> {
-        let (numbers, codes) = self.table.into_groups();
+    /// The keys of groups.
+    pub(super) fn columns(&self, numbers: Vec<i64>, codes: Vec<u32>) -> Result<Vec<ArrayRef>> {
         let is_number: NullBuffer = codes.iter().map(|code| code % 2 == 0).collect();
         let is_number = Some(is_number).filter(|is_number| is_number.null_count() > 0);
         let numbers = cast(&Int64Array::new(numbers.into(), is_number), &self.number_type)?;
         let of_others: UInt32Array = codes.into_iter().map(|code| code / 2).collect();
         let mut columns: Vec<ArrayRef> = vec![numbers];
-        for values in self.others.into_columns()? {
-            columns.push(take(&values, &of_others, None)?);
+        let mut others = self.others();
+        let before = others.size();
+        for values in others.columns()? {
+            columns.push(take(values, &of_others, None)?);
         }
+        set_aside(&self.reservation, before, others.size());
         Ok(columns)
     }
 
-    /// Bytes on the heap.
-    pub(super) fn size(&self) -> usize {
-        self.table.size() + self.others.size() + self.codes.capacity() * size_of::<u32>()
+    /// Whether there are codes for another batch.
+    pub(super) fn has_room(&self) -> bool {
+        self.others().known.len() <= MOST
     }
+
+    fn others(&self) -> MutexGuard<'_, Combinations> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sets aside what has grown, or gives back: what is taken is taken, granted or not.
+pub(super) fn set_aside(reservation: &MemoryReservation, before: usize, after: usize) {
+    reservation.grow(after.saturating_sub(before));
+    reservation.shrink(before.saturating_sub(after));
 }
 
 /// Codes for combinations of values, such as the reasons to leave a line out: 0 where all are null, which most are.
@@ -103,6 +114,8 @@ struct Combinations {
     codes: HashMap<Arc<[u8]>, u32>,
     /// Bytes of those seen.
     bytes: usize,
+    /// The values of those seen, by code, once they are asked for.
+    columns: Vec<ArrayRef>,
     /// Of a batch.
     rows: Rows,
 }
@@ -111,8 +124,15 @@ impl Combinations {
     fn try_new(types: Vec<DataType>) -> Result<Self> {
         let converter = RowConverter::new(types.iter().cloned().map(SortField::new).collect())?;
         let rows = converter.empty_rows(0, 0);
-        let mut combinations =
-            Self { types, converter, known: Vec::new(), codes: HashMap::new(), bytes: 0, rows };
+        let mut combinations = Self {
+            types,
+            converter,
+            known: Vec::new(),
+            codes: HashMap::new(),
+            bytes: 0,
+            columns: Vec::new(),
+            rows,
+        };
         // of one row, so that its code is the first
         let nulls: Vec<_> = combinations.types.iter().map(|of| new_null_array(of, 1)).collect();
         combinations.codes_of(&nulls, &[0], &mut [0])?;
@@ -164,18 +184,20 @@ impl Combinations {
     }
 
     /// The values of each combination, by code.
-    fn into_columns(self) -> Result<Vec<ArrayRef>> {
-        if self.types.is_empty() {
-            return Ok(Vec::new());
+    fn columns(&mut self) -> Result<&[ArrayRef]> {
+        let is_told = self.columns.first().is_none_or(|column| column.len() == self.known.len());
+        if !self.types.is_empty() && (!is_told || self.columns.is_empty()) {
+            let parser = self.converter.parser();
+            self.columns = self.converter.convert_rows(self.known.iter().map(|row| parser.parse(row)))?;
         }
-        let parser = self.converter.parser();
-        Ok(self.converter.convert_rows(self.known.iter().map(|row| parser.parse(row)))?)
+        Ok(&self.columns)
     }
 
     /// Bytes on the heap.
     fn size(&self) -> usize {
         /// An `Arc` and what it counts, in the list, in the map with its code, and beside the bytes.
         const EACH: usize = 5 * size_of::<Arc<[u8]>>();
-        self.rows.size() + self.converter.size() + self.bytes + self.known.capacity() * EACH
+        let columns: usize = self.columns.iter().map(Array::get_array_memory_size).sum();
+        self.rows.size() + self.converter.size() + self.bytes + self.known.capacity() * EACH + columns
     }
 }

@@ -1,42 +1,47 @@
 //! A rule for the planner, and its operator: orders are gathered by the number of their customer.
 //!
-//! Where customers are more than the caches hold, it is waiting for memory that looking one up takes. The engine reads the place of a
-//! hash, the hash and the group, and each key of that, all of them apart; ours reads one entry of 16 bytes (`table`). What does not
-//! fit into memory goes on to the engine's own aggregation, which spills.
+//! Where customers are more than the caches hold, it is waiting for memory that looking one up takes. So rows are not exchanged, each
+//! to be looked up when it comes, but wait until they are many, and are added to one bucket of customers after the other (`buckets`),
+//! which the caches hold. A customer is found by reading one entry of 16 bytes (`table`), where the engine reads the place of a hash, the
+//! hash and the group, and each key of that, all of them apart. What does not fit into memory goes on to the engine (`by_engine`).
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use datafusion::arrow::array::{Array, ArrayRef, RecordBatch};
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Result, internal_err};
+use datafusion::common::{DataFusionError, Result, internal_err};
 use datafusion::execution::TaskContext;
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
-use datafusion::logical_expr::EmitTo;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::metrics::{
     BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
 };
+use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, InputOrderMode, PlanProperties, SendableRecordBatchStream,
-    execute_stream, replace_children_if_necessary,
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, InputOrderMode, Partitioning,
+    PlanProperties, SendableRecordBatchStream, execute_stream, replace_children_if_necessary,
 };
-use futures::{Stream, StreamExt, TryStreamExt, stream};
+use futures::future::{BoxFuture, Shared, try_join_all};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
-use crate::grouped_aggregate::{GroupedAggregate, keys_and_aggregates, values_of};
+use crate::grouped_aggregate::keys_and_aggregates;
 use crate::planner_rule::{PlannerRule, Replacement};
 
+mod buckets;
+mod by_engine;
+mod column;
+mod groups;
 mod keys;
+mod scatter;
 mod table;
 
-use keys::Keys;
+use buckets::Buckets;
 
-/// Puts [`AggregateByNumberExec`] in the place of an aggregation that gathers orders in one step by an integer of up to 64 bits first.
+/// Puts [`AggregateByNumberExec`] in the place of an aggregation that gathers orders in one step by an integer of up to 64 bits first,
+/// and of the exchange before it.
 pub const AGGREGATE_BY_NUMBER: PlannerRule = PlannerRule("aggregate_by_number", aggregated_by_number);
 
 fn aggregated_by_number(plan: &Arc<dyn ExecutionPlan>) -> Replacement {
@@ -55,7 +60,8 @@ fn aggregated_by_number(plan: &Arc<dyn ExecutionPlan>) -> Replacement {
     if !keys::are_supported(&types) {
         return Ok(None);
     }
-    Ok(Some(Arc::new(AggregateByNumberExec::new(aggregation.clone()))))
+    let aggregated = AggregateByNumberExec::of(aggregation);
+    Ok(aggregated.map(|aggregated| Arc::new(aggregated) as Arc<dyn ExecutionPlan>))
 }
 
 /// Whether orders are gathered, and beside them nothing but sums, whose rows all become states where memory is short.
@@ -69,26 +75,101 @@ fn gathers_orders(aggregates: &[Arc<AggregateFunctionExpr>]) -> bool {
         && aggregates.iter().all(|aggregate| is_known(aggregate))
 }
 
-/// Aggregates by keys of which the first is an integer. Beside the aggregates it takes 21 to 43 bytes a group,
-/// where these are many.
+/// Aggregates by keys of which the first is an integer. Beside the aggregates it takes 21 to 43 bytes a group, where these are many, and
+/// for each partition of its input what 262,144 rows of that take.
 #[derive(Debug)]
 pub struct AggregateByNumberExec {
-    /// The same by the engine.
+    /// The same by the engine, which exchanges rows first unless there is only one partition.
     aggregation: AggregateExec,
+    /// The rows before that exchange, and how it parts them.
+    input: Arc<dyn ExecutionPlan>,
+    partitioning: Partitioning,
+    /// By partition, until it is read.
+    gathered: Mutex<Vec<Option<Gathered>>>,
     metrics: ExecutionPlanMetricsSet,
     /// What the engine does where memory is short.
     by_engine: Arc<Mutex<Vec<AggregateExec>>>,
 }
 
+/// What all partitions of the input came to, which the first to be read begins.
+type Gathered = Shared<BoxFuture<'static, Result<Arc<AllGathered>, Arc<DataFusionError>>>>;
+
+struct AllGathered {
+    buckets: Arc<Buckets>,
+    /// What there was no memory for.
+    rest: Option<RepartitionExec>,
+}
+
 impl AggregateByNumberExec {
-    fn new(aggregation: AggregateExec) -> Self {
-        Self { aggregation, metrics: ExecutionPlanMetricsSet::new(), by_engine: Arc::default() }
+    /// In the place of an aggregation whose rows are exchanged for it, or come in one partition.
+    fn of(aggregation: &AggregateExec) -> Option<Self> {
+        let (input, partitioning) = match aggregation.input().downcast_ref::<RepartitionExec>() {
+            Some(exchange) => (exchange.input(), exchange.partitioning().clone()),
+            None => (aggregation.input(), Partitioning::Hash(aggregation.group_expr().input_exprs(), 1)),
+        };
+        let is_whole = matches!(partitioning, Partitioning::Hash(_, partitions)
+            if partitions == aggregation.properties().partitioning.partition_count());
+        is_whole.then(|| Self {
+            input: Arc::clone(input),
+            partitioning,
+            gathered: Mutex::default(),
+            metrics: ExecutionPlanMetricsSet::new(),
+            by_engine: Arc::default(),
+            aggregation: aggregation.clone(),
+        })
+    }
+
+    /// What is gathered for a partition.
+    fn gathered(&self, partition: usize, context: &Arc<TaskContext>) -> Result<Gathered> {
+        let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        if gathered.is_empty() {
+            let gather = self.gather(Arc::clone(context))?;
+            let gather = gather.map(|gathered| gathered.map(Arc::new).map_err(Arc::new)).boxed().shared();
+            *gathered = vec![Some(gather); self.partitioning.partition_count()];
+        }
+        let Some(gathered) = gathered.get_mut(partition).and_then(Option::take) else {
+            return internal_err!("partition {partition} is read once");
+        };
+        Ok(gathered)
+    }
+
+    /// Gathers the groups of all partitions of the input, side by side.
+    fn gather(&self, context: Arc<TaskContext>) -> Result<impl Future<Output = Result<AllGathered>> + use<>> {
+        let Partitioning::Hash(keys, _) = self.partitioning.clone() else {
+            return internal_err!("rows are not exchanged by {}", self.partitioning);
+        };
+        let inputs = self.input.output_partitioning().partition_count();
+        let buckets = Arc::new(Buckets::try_new(self.aggregation.clone(), inputs, &context)?);
+        let (input, partitioning) = (Arc::clone(&self.input), self.partitioning.clone());
+        let metrics = self.metrics.clone();
+        Ok(async move {
+            let mut tasks = Vec::with_capacity(inputs);
+            for partition in 0..inputs {
+                let rows = input.execute(partition, Arc::clone(&context))?;
+                let measured = MetricBuilder::new(&metrics).subset_time("gather_time", partition);
+                let gathering = Arc::clone(&buckets).gather(keys.clone(), rows, measured);
+                let task = SpawnedTask::spawn(gathering).join_unwind();
+                tasks.push(async {
+                    task.await.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))?
+                });
+            }
+            // the first that fails ends them all
+            let rest: Vec<_> = try_join_all(tasks).await?.into_iter().flatten().collect();
+            let exchanged = |rest| by_engine::exchanged(rest, input.schema(), partitioning);
+            let rest = Some(rest).filter(|rest| !rest.is_empty()).map(exchanged).transpose()?;
+            Ok(AllGathered { buckets, rest })
+        })
     }
 }
 
 impl DisplayAs for AggregateByNumberExec {
     fn fmt_as(&self, _format: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "AggregateByNumberExec: {}", keys_and_aggregates(&self.aggregation))
+        write!(
+            f,
+            "AggregateByNumberExec: {}, partitioning={}",
+            keys_and_aggregates(&self.aggregation),
+            self.partitioning
+        )
     }
 }
 
@@ -102,7 +183,7 @@ impl ExecutionPlan for AggregateByNumberExec {
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        self.aggregation.children()
+        vec![&self.input]
     }
 
     fn apply_expressions(
@@ -114,13 +195,17 @@ impl ExecutionPlan for AggregateByNumberExec {
 
     fn with_new_children(
         self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        let below = self.aggregation.input();
+        if below.is::<RepartitionExec>() {
+            children = vec![replace_children_if_necessary(Arc::clone(below), children)?];
+        }
         let aggregation = replace_children_if_necessary(Arc::new(self.aggregation.clone()), children)?;
-        let Some(aggregation) = aggregation.downcast_ref::<AggregateExec>() else {
-            return internal_err!("an aggregation is no {}", aggregation.name());
+        let Some(aggregated) = aggregation.downcast_ref::<AggregateExec>().and_then(Self::of) else {
+            return internal_err!("an aggregation stays one");
         };
-        Ok(Arc::new(Self::new(aggregation.clone())))
+        Ok(Arc::new(aggregated))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -138,200 +223,52 @@ impl ExecutionPlan for AggregateByNumberExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let measured = BaselineMetrics::new(&self.metrics, partition);
         let left_to_engine = MetricBuilder::new(&self.metrics).counter("left_to_engine", partition);
-        let rows = self.aggregation.input().execute(partition, Arc::clone(&context))?;
-        let groups = Groups::try_new(&self.aggregation, &context, partition)?;
+        let gathered = self.gathered(partition, &context)?;
         let aggregation = self.aggregation.clone();
         let by_engine = Arc::clone(&self.by_engine);
-        let left = move |groups, rows, context| {
+        let rows = async move {
+            let AllGathered { buckets, rest } = &*gathered.await.map_err(DataFusionError::Shared)?;
+            let buckets = Arc::clone(buckets);
+            let Some(rest) = rest else {
+                return Ok(rows_of(buckets, partition, &context, measured));
+            };
             left_to_engine.add(1);
-            let last = merged_by_engine(&aggregation, groups, rows)?;
-            by_engine.lock().unwrap_or_else(PoisonError::into_inner).push(last.clone());
-            execute_stream(Arc::new(last), context)
+            let states = |schema| buckets.states(partition, schema);
+            let rest = rest.execute(partition, Arc::clone(&context))?;
+            let merged = by_engine::merged(&aggregation, states, rest)?;
+            by_engine.lock().unwrap_or_else(PoisonError::into_inner).push(merged.clone());
+            execute_stream(Arc::new(merged), context)
         };
-        let aggregated = aggregated(groups, rows, context, measured, left);
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), stream::once(aggregated).try_flatten())))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), stream::once(rows).try_flatten())))
     }
 }
 
-/// The groups of all rows, or what becomes of them and the rest of the rows where they do not fit into memory.
-async fn aggregated(
-    mut groups: Groups,
-    mut rows: SendableRecordBatchStream,
-    context: Arc<TaskContext>,
+/// The groups of a partition that are all in memory, in batches.
+fn rows_of(
+    buckets: Arc<Buckets>,
+    partition: usize,
+    context: &TaskContext,
     measured: BaselineMetrics,
-    left: impl FnOnce(Groups, SendableRecordBatchStream, Arc<TaskContext>) -> Result<SendableRecordBatchStream>,
-) -> Result<SendableRecordBatchStream> {
-    while let Some(batch) = rows.try_next().await? {
-        let _timer = measured.elapsed_compute().timer();
-        groups.update(&batch)?;
-        if !groups.fit() {
-            return left(groups, rows, context);
-        }
-    }
-    drop(rows);
-    let _timer = measured.elapsed_compute().timer();
+) -> SendableRecordBatchStream {
     let batch_size = context.session_config().batch_size();
-    let (groups, reservation) = groups.end()?;
-    measured.record_output(groups.num_rows());
-    let (schema, rows) = (groups.schema(), groups.num_rows());
-    let batches = stream::iter((0..rows).step_by(batch_size)).map(move |start| {
-        // as long as the slices, which are parts of one
-        let _reservation = &reservation;
-        Ok(groups.slice(start, batch_size.min(rows - start)))
-    });
-    Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
-}
-
-/// An aggregation that merges the groups so far with the rest of the rows, all as states.
-fn merged_by_engine(
-    aggregation: &AggregateExec,
-    groups: Groups,
-    rows: SendableRecordBatchStream,
-) -> Result<AggregateExec> {
-    let first = AggregateExec::try_new(
-        AggregateMode::Partial,
-        aggregation.group_expr().clone(),
-        aggregation.aggr_expr().to_vec(),
-        aggregation.filter_expr().to_vec(),
-        Arc::clone(aggregation.input()),
-        aggregation.input_schema(),
-    )?;
-    let schema = first.schema();
-    let rest = states_of_rows(aggregation, rows, Arc::clone(&schema))?;
-    let states = groups.into_states(Arc::clone(&schema))?.chain(rest);
-    let states = RecordBatchStreamAdapter::new(Arc::clone(&schema), states);
-    let states = Once { schema: Arc::clone(&schema), batches: Mutex::new(Some(Box::pin(states))) };
-    let states = StreamingTableExec::try_new(schema, vec![Arc::new(states)], None, [], false, None)?;
-    AggregateExec::try_new(
-        AggregateMode::Final,
-        first.group_expr().as_final(),
-        first.aggr_expr().to_vec(),
-        vec![None; first.aggr_expr().len()],
-        Arc::new(states),
-        first.input_schema(),
-    )
-}
-
-/// Rows as states, as if each were a group of its own.
-fn states_of_rows(
-    aggregation: &AggregateExec,
-    rows: SendableRecordBatchStream,
-    schema: SchemaRef,
-) -> Result<impl Stream<Item = Result<RecordBatch>> + use<>> {
-    let keys = aggregation.group_expr().input_exprs();
-    let mut aggregates = GroupedAggregate::all_of(aggregation)?;
-    Ok(rows.map(move |batch| {
-        let batch = batch?;
-        let mut columns = keys.iter().map(|key| values_of(key, &batch)).collect::<Result<Vec<_>>>()?;
-        for aggregate in &mut aggregates {
-            columns.extend(aggregate.states_of(&batch)?);
-        }
-        Ok(RecordBatch::try_new(Arc::clone(&schema), columns)?)
-    }))
-}
-
-/// Groups in memory.
-struct Groups {
-    schema: SchemaRef,
-    keys: Keys,
-    aggregates: Vec<GroupedAggregate>,
-    reservation: MemoryReservation,
-    /// By row of a batch its group.
-    group_of: Vec<usize>,
-}
-
-impl Groups {
-    fn try_new(aggregation: &AggregateExec, context: &TaskContext, partition: usize) -> Result<Self> {
-        let consumer = MemoryConsumer::new(format!("AggregateByNumberExec[{partition}]"));
-        Ok(Self {
-            schema: aggregation.schema(),
-            keys: Keys::try_new(aggregation.group_expr().input_exprs(), &aggregation.input().schema())?,
-            aggregates: GroupedAggregate::all_of(aggregation)?,
-            reservation: consumer.with_can_spill(true).register(context.memory_pool()),
-            group_of: Vec::new(),
-        })
-    }
-
-    fn update(&mut self, batch: &RecordBatch) -> Result<()> {
-        let groups = self.keys.find(batch, &mut self.group_of)?;
-        let mut aggregates = self.aggregates.iter_mut();
-        aggregates.try_for_each(|aggregate| aggregate.update(batch, &self.group_of, groups))
-    }
-
-    /// Whether there is memory for them, and numbers for more to come.
-    fn fit(&mut self) -> bool {
-        let size =
-            self.keys.size() + self.group_of.capacity() * size_of::<usize>() + size_of_all(&self.aggregates);
-        self.reservation.try_resize(size).is_ok() && self.keys.has_room()
-    }
-
-    /// Keys and aggregates of all groups, and the memory that is set aside for them.
-    fn end(mut self) -> Result<(RecordBatch, MemoryReservation)> {
-        let mut columns = self.keys.into_columns()?;
-        for aggregate in &mut self.aggregates {
-            columns.push(aggregate.accumulator.evaluate(EmitTo::All)?);
-        }
-        let groups = RecordBatch::try_new(self.schema, columns)?;
-        // there is no way back: what is taken is taken, granted or not
-        let size = groups.get_array_memory_size();
-        self.reservation.shrink(self.reservation.size().saturating_sub(size));
-        self.reservation.grow(size.saturating_sub(self.reservation.size()));
-        Ok((groups, self.reservation))
-    }
-
-    /// Keys and states of all groups, part after part: what is left of the orders shrinks as what merges them grows.
-    fn into_states(self, schema: SchemaRef) -> Result<impl Stream<Item = Result<RecordBatch>>> {
-        const PARTS: usize = 8;
-        let Self { keys, mut aggregates, reservation, .. } = self;
-        let keys = keys.into_columns()?;
-        let size_of_keys: usize = keys.iter().map(Array::get_array_memory_size).sum();
-        let groups = keys[0].len();
-        let size = groups.div_ceil(PARTS).max(1);
-        let starts = (0..groups).step_by(size);
-        Ok(stream::iter(starts).map(move |start| {
-            let size = size.min(groups - start);
-            let mut columns: Vec<ArrayRef> = keys.iter().map(|key| key.slice(start, size)).collect();
-            for aggregate in &mut aggregates {
-                columns.extend(aggregate.accumulator.state(EmitTo::First(size))?);
-            }
-            let left = size_of_keys + size_of_all(&aggregates);
-            reservation.shrink(reservation.size().saturating_sub(left));
-            Ok(RecordBatch::try_new(Arc::clone(&schema), columns)?)
-        }))
-    }
-}
-
-fn size_of_all(aggregates: &[GroupedAggregate]) -> usize {
-    aggregates.iter().map(|aggregate| aggregate.accumulator.size()).sum()
-}
-
-/// Batches that are read once.
-struct Once {
-    schema: SchemaRef,
-    batches: Mutex<Option<SendableRecordBatchStream>>,
-}
-
-impl fmt::Debug for Once {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Once").field("schema", &self.schema).finish_non_exhaustive()
-    }
-}
-
-impl PartitionStream for Once {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let schema = Arc::clone(&self.schema);
-        batches.unwrap_or_else(|| Box::pin(RecordBatchStreamAdapter::new(schema, stream::empty())))
-    }
+    let schema = buckets.schema();
+    let batches = buckets.results(partition, measured.elapsed_compute().clone()).map_ok(
+        move |(groups, reservation)| {
+            measured.record_output(groups.num_rows());
+            let rows = groups.num_rows();
+            stream::iter((0..rows).step_by(batch_size)).map(move |start| {
+                // as long as the slices, which are parts of one
+                let _reservation = &reservation;
+                Ok(groups.slice(start, batch_size.min(rows - start)))
+            })
+        },
+    );
+    Box::pin(RecordBatchStreamAdapter::new(schema, batches.try_flatten()))
 }
 
 #[cfg(test)]
 mod tests {
-    use datafusion::arrow::array::{Int64Array, StringViewArray};
+    use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
     use datafusion::datasource::MemTable;
     use datafusion::prelude::SessionContext;
     use proptest::prelude::*;

@@ -7,7 +7,8 @@ use datafusion::logical_expr::EmitTo;
 
 use super::repetition::repeat;
 
-/// Pairs in a chunk: few in tests, for these to reach several.
+/// Pairs in the first chunk, and at most in one: each holds as many as all before it together. Few in tests, for these to reach several.
+const FIRST_CHUNK: usize = 1 << 4;
 const CHUNK: usize = if cfg!(test) { 1 << 6 } else { 1 << 16 };
 
 /// Below this many pairs nothing is compacted: it would cost more than it frees.
@@ -23,6 +24,8 @@ pub struct GroupedSets<V> {
     /// Chunks that are full: they are not copied when there are more.
     full: Vec<Chunk<V>>,
     filling: Chunk<V>,
+    /// Pairs in chunks that are full.
+    in_full: usize,
     compact_at: usize,
 }
 
@@ -45,7 +48,7 @@ impl<V> Chunk<V> {
 
 impl<V> Default for GroupedSets<V> {
     fn default() -> Self {
-        Self { full: Vec::new(), filling: Chunk::with_capacity(0), compact_at: 0 }
+        Self { full: Vec::new(), filling: Chunk::with_capacity(0), in_full: 0, compact_at: 0 }
     }
 }
 
@@ -84,7 +87,7 @@ impl<V: Copy + Default + Ord + Hash + Debug> GroupedSets<V> {
         if groups.last() == Some(&group) && values.last() == Some(&value) {
             return;
         }
-        if values.len() == CHUNK {
+        if values.len() == values.capacity() {
             self.make_room();
         }
         self.filling.groups.push(group);
@@ -102,14 +105,17 @@ impl<V: Copy + Default + Ord + Hash + Debug> GroupedSets<V> {
             }
             self.compact_at = 2 * self.len();
         }
-        if self.filling.values.len() == CHUNK {
-            self.full.push(std::mem::replace(&mut self.filling, Chunk::with_capacity(CHUNK)));
+        if self.filling.values.len() == self.filling.values.capacity() {
+            let larger = Chunk::with_capacity(self.len().clamp(FIRST_CHUNK, CHUNK));
+            let full = std::mem::replace(&mut self.filling, larger);
+            self.in_full += full.values.len();
+            self.full.push(full);
         }
     }
 
     /// How many pairs there are.
     fn len(&self) -> usize {
-        self.full.len() * CHUNK + self.filling.values.len()
+        self.in_full + self.filling.values.len()
     }
 
     /// Takes the sets of the groups to emit, of `groups` in all; the groups that stay move to the front.
@@ -140,8 +146,8 @@ impl<V: Copy + Default + Ord + Hash + Debug> GroupedSets<V> {
 
     /// Bytes on the heap.
     pub fn size(&self) -> usize {
-        let of_full = self.full.first().map_or(0, Chunk::size);
-        self.full.capacity() * size_of::<Chunk<V>>() + self.full.len() * of_full + self.filling.size()
+        let of_full = self.in_full * (size_of::<u32>() + size_of::<V>());
+        self.full.capacity() * size_of::<Chunk<V>>() + of_full + self.filling.size()
     }
 
     fn chunks(&self) -> impl Iterator<Item = &Chunk<V>> {
