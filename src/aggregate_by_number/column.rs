@@ -30,7 +30,7 @@ pub(super) struct Part {
 impl Column {
     pub(super) fn new(data_type: DataType, buckets: usize) -> Self {
         let is_integer = matches!(data_type.primitive_width(), Some(4 | 8 | 16));
-        let none = || if is_integer { Values::Zeros(0) } else { Values::Arrays(Vec::new()) };
+        let none = || if is_integer { Values::Zeros(0) } else { Values::Arrays(Vec::new(), 0) };
         Self { data_type, values: (0..buckets).map(|_| none()).collect(), nulls: nulls(buckets) }
     }
 
@@ -69,7 +69,7 @@ impl Part {
     pub(super) fn into_array(self) -> Result<ArrayRef> {
         let rows = self.values.len();
         let buffer = match (self.data_type.primitive_width(), self.values) {
-            (_, Values::Arrays(arrays)) => return concatenated(&arrays),
+            (_, Values::Arrays(arrays, _)) => return concatenated(&arrays),
             (Some(4), values) => Buffer::from_vec(values.into_integers::<i32>()),
             (Some(8), values) => Buffer::from_vec(values.into_integers::<i64>()),
             (_, values) => Buffer::from_vec(values.into_integers::<i128>()),
@@ -90,7 +90,8 @@ enum Values {
     Of4(Vec<i32>),
     Of8(Vec<i64>),
     Of16(Vec<i128>),
-    Arrays(Vec<ArrayRef>),
+    /// With what they take.
+    Arrays(Vec<ArrayRef>, usize),
 }
 
 impl Values {
@@ -100,14 +101,14 @@ impl Values {
             Self::Of4(values) => values.len(),
             Self::Of8(values) => values.len(),
             Self::Of16(values) => values.len(),
-            Self::Arrays(arrays) => arrays.iter().map(Array::len).sum(),
+            Self::Arrays(arrays, _) => arrays.iter().map(Array::len).sum(),
         }
     }
 
     /// Bytes of a value.
     fn width(&self) -> usize {
         match self {
-            Self::Zeros(_) | Self::Arrays(_) => 0,
+            Self::Zeros(_) | Self::Arrays(..) => 0,
             Self::Of4(_) => 4,
             Self::Of8(_) => 8,
             Self::Of16(_) => 16,
@@ -129,7 +130,7 @@ impl Values {
             Self::Of4(values) => values.into_iter().map(|value| T::of(value.into())).collect(),
             Self::Of8(values) => values.into_iter().map(|value| T::of(value.into())).collect(),
             Self::Of16(values) => values.into_iter().map(T::of).collect(),
-            Self::Arrays(_) => Vec::new(),
+            Self::Arrays(..) => Vec::new(),
         }
     }
 
@@ -140,7 +141,7 @@ impl Values {
             Self::Of4(values) => Self::Of4(Vec::with_capacity(values.len().next_power_of_two())),
             Self::Of8(values) => Self::Of8(Vec::with_capacity(values.len().next_power_of_two())),
             Self::Of16(values) => Self::Of16(Vec::with_capacity(values.len().next_power_of_two())),
-            Self::Arrays(_) => Self::Arrays(Vec::new()),
+            Self::Arrays(..) => Self::Arrays(Vec::new(), 0),
         }
     }
 
@@ -150,7 +151,7 @@ impl Values {
             Self::Of4(values) => values.capacity() * 4,
             Self::Of8(values) => values.capacity() * 8,
             Self::Of16(values) => values.capacity() * 16,
-            Self::Arrays(arrays) => arrays.iter().map(Array::get_array_memory_size).sum(),
+            Self::Arrays(_, bytes) => *bytes,
         }
     }
 }
@@ -225,19 +226,24 @@ fn scatter_as<T: Integer, Kept: Integer>(values: &[T], ways: &Ways, to: &mut [Va
 fn scatter_any(values: &ArrayRef, ways: &Ways, to: &mut [Values]) -> Result<()> {
     let in_order = in_order(0..values.len() as u32, &ways.places);
     for (rows, to) in ways.by_bucket().zip(to).filter(|(rows, _)| !rows.is_empty()) {
-        if let Values::Arrays(arrays) = to {
-            // of their own: a slice would keep the others, too
-            arrays.push(take(values, &UInt32Array::from(in_order[rows].to_vec()), None)?);
+        if let Values::Arrays(arrays, bytes) = to {
+            // of their own: a slice would keep the others, too, and views all texts
+            let values = take(values, &UInt32Array::from(in_order[rows].to_vec()), None)?;
+            let values: ArrayRef = match values.as_string_view_opt() {
+                Some(texts) => Arc::new(texts.gc()),
+                None => values,
+            };
+            *bytes += values.get_array_memory_size();
+            arrays.push(values);
         }
     }
     Ok(())
 }
 
-/// Arrays as one, which keeps none of the texts of other rows.
+/// Arrays as one.
 fn concatenated(arrays: &[ArrayRef]) -> Result<ArrayRef> {
     let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
-    let all = concat(&arrays)?;
-    Ok(all.as_string_view_opt().map_or(Arc::clone(&all), |texts| Arc::new(texts.gc())))
+    Ok(concat(&arrays)?)
 }
 
 /// Whose rows go to buckets, with whether a filter lets them in.

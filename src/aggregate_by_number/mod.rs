@@ -76,7 +76,7 @@ fn gathers_orders(aggregates: &[Arc<AggregateFunctionExpr>]) -> bool {
 }
 
 /// Aggregates by keys of which the first is an integer. Beside the aggregates it takes 21 to 43 bytes a group, where these are many, and
-/// for each partition of its input what 262,144 rows of that take.
+/// for rows that wait 32 MiB, or as much as the groups where these take more.
 #[derive(Debug)]
 pub struct AggregateByNumberExec {
     /// The same by the engine, which exchanges rows first unless there is only one partition.

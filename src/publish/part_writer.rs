@@ -1,11 +1,11 @@
-//! One Parquet object being written: the columns of a row group are encoded side by side.
+//! One Parquet object being written: the columns of a row group are encoded side by side, as its rows come.
 
 use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::compute::BatchCoalescer;
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use datafusion::common::hash_utils::{RandomState, create_hashes};
 use datafusion::error::DataFusionError;
 use datafusion::object_store::ObjectStore;
@@ -22,6 +22,7 @@ use datafusion::parquet::file::writer::SerializedFileWriter;
 use datafusion::parquet::schema::types::ColumnPath;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
@@ -40,7 +41,7 @@ pub enum Compressed {
     Fast,
 }
 
-/// Memory: the rows of one row group, and one more encoded.
+/// Memory: the rows of one row group at most, and two of them encoded.
 pub struct PartWriter {
     pub staged: Path,
     pub rows: u64,
@@ -50,13 +51,21 @@ pub struct PartWriter {
     file: Option<File>,
     schema: SchemaRef,
     coalescer: BatchCoalescer,
-    /// Of the row group that is filling.
-    batches: Vec<RecordBatch>,
     row_groups: usize,
-    /// The columns of the row group before it.
-    encoding: Vec<JoinHandle<ParquetResult<Vec<ArrowColumnChunk>>>>,
+    /// The row group that is filling.
+    filling: RowGroup,
+    /// The one before it.
+    full: RowGroup,
     digest: Sha256,
     bytes: u64,
+}
+
+/// What encodes the columns of a row group, each of which is sent its values.
+#[derive(Default)]
+struct RowGroup {
+    batches: usize,
+    columns: Vec<mpsc::Sender<ArrayRef>>,
+    encoded: Vec<JoinHandle<ParquetResult<Vec<ArrowColumnChunk>>>>,
 }
 
 struct File {
@@ -97,9 +106,9 @@ impl PartWriter {
             file: None,
             coalescer: BatchCoalescer::new(Arc::clone(&schema), ROWS_PER_BATCH),
             schema,
-            batches: Vec::new(),
             row_groups: 0,
-            encoding: Vec::new(),
+            filling: RowGroup::default(),
+            full: RowGroup::default(),
             digest: Sha256::new(),
             bytes: 0,
         }
@@ -118,11 +127,9 @@ impl PartWriter {
     pub async fn finish(mut self) -> Result<Written> {
         self.coalescer.finish_buffered_batch()?;
         self.gather().await?;
-        if !self.batches.is_empty() {
-            self.encode().await?;
-        }
         self.end_row_group().await?;
-        self.file()?.writer.finish()?;
+        self.end_row_group().await?;
+        self.file(None)?.writer.finish()?;
         self.send().await?;
         self.object.shutdown().await.map_err(DataFusionError::IoError)?;
         Ok(Written { rows: self.rows, bytes: self.bytes, sha256: hex::encode(self.digest.finalize()) })
@@ -136,41 +143,39 @@ impl PartWriter {
         Ok(())
     }
 
-    /// Adds a batch to the row group, and has that encoded once it is full.
+    /// Has a batch encoded as the next rows of the row group.
     async fn add(&mut self, batch: RecordBatch) -> Result<()> {
-        self.batches.push(batch);
-        if self.batches.len() == ROWS_PER_ROW_GROUP / ROWS_PER_BATCH {
-            self.encode().await?;
+        if self.filling.columns.is_empty() {
+            let row_group = self.row_groups;
+            let writers = self.file(Some(&batch))?.encoders.create_column_writers(row_group)?;
+            self.filling = RowGroup::open(writers, &self.schema);
+            self.row_groups += 1;
+        }
+        for (column, values) in self.filling.columns.iter().zip(batch.columns()) {
+            // whatever broke off an encoder is told where that is waited for
+            let _ = column.send(Arc::clone(values)).await;
+        }
+        self.filling.batches += 1;
+        if self.filling.batches == ROWS_PER_ROW_GROUP / ROWS_PER_BATCH {
+            self.end_row_group().await?;
         }
         Ok(())
     }
 
-    /// Has the columns of the gathered rows encoded, while the next are gathered.
-    async fn encode(&mut self) -> Result<()> {
-        self.end_row_group().await?;
-        let row_group = self.row_groups;
-        let mut writers = self.file()?.encoders.create_column_writers(row_group)?.into_iter();
-        self.row_groups += 1;
-        let batches: Arc<[RecordBatch]> = std::mem::take(&mut self.batches).into();
-        for (column, field) in self.schema.fields().iter().enumerate() {
-            let writers = writers.by_ref().take(leaves(field.data_type())).collect();
-            let (batches, schema) = (Arc::clone(&batches), Arc::clone(&self.schema));
-            self.encoding.push(tokio::spawn(async move { encoded(writers, &schema, &batches, column) }));
-        }
-        Ok(())
-    }
-
-    /// Writes the columns that were being encoded.
+    /// Writes the row group before the one that is filling, and has that one in its place.
     async fn end_row_group(&mut self) -> Result<()> {
-        if self.encoding.is_empty() {
+        let mut filled = std::mem::take(&mut self.filling);
+        filled.columns.clear();
+        let full = std::mem::replace(&mut self.full, filled);
+        if full.encoded.is_empty() {
             return Ok(());
         }
-        let mut columns = Vec::with_capacity(self.encoding.len());
-        for column in std::mem::take(&mut self.encoding) {
+        let mut columns = Vec::with_capacity(full.encoded.len());
+        for column in full.encoded {
             let failed = |error| Error::internal("a column could not be encoded").caused_by(error);
             columns.extend(column.await.map_err(failed)??);
         }
-        let mut row_group = self.file()?.writer.next_row_group()?;
+        let mut row_group = self.file(None)?.writer.next_row_group()?;
         for column in columns {
             column.append_to_row_group(&mut row_group)?;
         }
@@ -179,27 +184,40 @@ impl PartWriter {
     }
 
     /// The file, for which the first rows tell how columns are encoded.
-    fn file(&mut self) -> Result<&mut File> {
+    fn file(&mut self, first_rows: Option<&RecordBatch>) -> Result<&mut File> {
         let file = match self.file.take() {
             Some(file) => file,
-            None => File::open(&self.schema, self.compressed, self.batches.first())?,
+            None => File::open(&self.schema, self.compressed, first_rows)?,
         };
         Ok(self.file.insert(file))
     }
 
     /// Hands what the file has written to the store.
     async fn send(&mut self) -> Result<()> {
-        let bytes = std::mem::take(self.file()?.writer.inner_mut());
+        let bytes = std::mem::take(self.file(None)?.writer.inner_mut());
         self.digest.update(&bytes);
         self.bytes += bytes.len() as u64;
         Ok(self.object.put(bytes.into()).await?)
     }
 }
 
+impl RowGroup {
+    fn open(writers: Vec<ArrowColumnWriter>, schema: &SchemaRef) -> Self {
+        let mut writers = writers.into_iter();
+        let columns = schema.fields().iter().map(|field| {
+            let writers = writers.by_ref().take(leaves(field.data_type())).collect();
+            let (column, values) = mpsc::channel(ROWS_PER_ROW_GROUP / ROWS_PER_BATCH);
+            (column, tokio::spawn(encoded(writers, Arc::clone(field), values)))
+        });
+        let (columns, encoded) = columns.unzip();
+        Self { batches: 0, columns, encoded }
+    }
+}
+
 impl File {
     fn open(schema: &SchemaRef, compressed: Compressed, first_rows: Option<&RecordBatch>) -> Result<Self> {
         let (compression, statistics) = match compressed {
-            Compressed::Well => (Compression::ZSTD(ZstdLevel::try_new(3)?), EnabledStatistics::Page),
+            Compressed::Well => (Compression::ZSTD(ZstdLevel::try_new(2)?), EnabledStatistics::Page),
             Compressed::Fast => (Compression::LZ4_RAW, EnabledStatistics::Chunk),
         };
         let mut properties = WriterProperties::builder()
@@ -243,15 +261,13 @@ fn leaves(data_type: &DataType) -> usize {
 }
 
 /// A column of a row group, with a writer for each column of Parquet that it makes.
-fn encoded(
+async fn encoded(
     mut writers: Vec<ArrowColumnWriter>,
-    schema: &SchemaRef,
-    batches: &[RecordBatch],
-    column: usize,
+    field: FieldRef,
+    mut values: mpsc::Receiver<ArrayRef>,
 ) -> ParquetResult<Vec<ArrowColumnChunk>> {
-    for batch in batches {
-        let leaves = compute_leaves(schema.field(column), batch.column(column))?;
-        for (writer, leaf) in writers.iter_mut().zip(leaves) {
+    while let Some(values) = values.recv().await {
+        for (writer, leaf) in writers.iter_mut().zip(compute_leaves(&field, &values)?) {
             writer.write(&leaf)?;
         }
     }
