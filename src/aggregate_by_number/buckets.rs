@@ -16,8 +16,9 @@ use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use futures::{Stream, TryStreamExt, stream};
 
 use super::groups::Groups;
-use super::keys::{Keys, set_aside};
+use super::keys::Keys;
 use super::scatter::{Rows, Scatter, Taken};
+use super::share::Share;
 
 /// How many buckets there are at least: that many are written to side by side about as fast as one is.
 const BUCKETS: usize = 64;
@@ -35,37 +36,51 @@ pub(super) struct Buckets {
     keys: Keys,
     taken: Taken,
     all: Vec<Mutex<Bucket>>,
-    partitions: usize,
+    /// The keys of the exchange.
+    exchanged_by: Vec<Arc<dyn PhysicalExpr>>,
     /// How many tasks add rows.
     tasks: AtomicUsize,
-    /// What groups take, and rows that wait.
-    reservation: Arc<MemoryReservation>,
+    /// By partition for what its groups take, and rows that wait.
+    reservations: Vec<Arc<MemoryReservation>>,
     is_full: AtomicBool,
 }
 
 /// Groups, and rows that wait for others to be added with.
-#[derive(Default)]
 struct Bucket {
     groups: Option<Groups>,
     waiting: Vec<Rows>,
     size_of_waiting: usize,
+    /// For all of these.
+    share: Share,
 }
 
 impl Buckets {
-    /// No groups yet, to which so many tasks add.
-    pub(super) fn try_new(aggregation: AggregateExec, tasks: usize, context: &TaskContext) -> Result<Self> {
-        let partitions = aggregation.properties().partitioning.partition_count();
+    /// No groups yet, to which so many tasks add, in the place of an exchange by some keys into so many partitions.
+    pub(super) fn try_new(
+        aggregation: AggregateExec,
+        exchanged_by: Vec<Arc<dyn PhysicalExpr>>,
+        partitions: usize,
+        tasks: usize,
+        context: &TaskContext,
+    ) -> Result<Self> {
         let of_each = BUCKETS.div_ceil(partitions).max(BUCKETS_OF_PARTITION);
-        let consumer = MemoryConsumer::new("AggregateByNumberExec").with_can_spill(true);
-        let reservation = Arc::new(consumer.register(context.memory_pool()));
+        let reservation = |partition| {
+            let consumer = MemoryConsumer::new(format!("AggregateByNumberExec[{partition}]"));
+            Arc::new(consumer.with_can_spill(true).register(context.memory_pool()))
+        };
+        let reservations: Vec<_> = (0..partitions).map(reservation).collect();
         let keys = aggregation.group_expr().input_exprs();
+        let bucket = |bucket| {
+            let share = Share::of(&reservations[bucket % partitions]);
+            Mutex::new(Bucket { groups: None, waiting: Vec::new(), size_of_waiting: 0, share })
+        };
         Ok(Self {
-            keys: Keys::try_new(keys, &aggregation.input().schema(), Arc::clone(&reservation))?,
+            keys: Keys::try_new(keys, &aggregation.input().schema(), Share::of(&reservations[0]))?,
             taken: Taken::by(&aggregation),
-            all: (0..partitions * of_each).map(|_| Mutex::default()).collect(),
-            partitions,
+            all: (0..partitions * of_each).map(bucket).collect(),
+            exchanged_by,
             tasks: AtomicUsize::new(tasks),
-            reservation,
+            reservations,
             is_full: AtomicBool::new(false),
             aggregation,
         })
@@ -75,33 +90,33 @@ impl Buckets {
         self.aggregation.schema()
     }
 
-    /// Adds the rows of a task, parted by some keys, until there are none left, or no memory for more; then it returns those that are left.
+    /// Adds the rows of a task, by its number, until there are none left, or no memory for more; then it returns those that are left.
     pub(super) async fn gather(
         self: Arc<Self>,
-        keys: Vec<Arc<dyn PhysicalExpr>>,
+        task: usize,
         mut rows: SendableRecordBatchStream,
         measured: Time,
     ) -> Result<Option<SendableRecordBatchStream>> {
-        let mut scatter = Scatter::try_new(keys, &self.taken, &rows.schema(), self.all.len())?;
+        let share = Share::of(&self.reservations[task % self.reservations.len()]);
+        let keys = self.exchanged_by.clone();
+        let mut scatter = Scatter::try_new(keys, &self.taken, &rows.schema(), self.all.len(), share)?;
         while let Some(batch) = rows.try_next().await? {
             let _timer = measured.timer();
-            let before = scatter.size();
             scatter.add(&batch, &self.keys, &self.taken)?;
-            set_aside(&self.reservation, before, scatter.size());
-            self.add(&mut scatter, Scatter::take_many)?;
+            self.add(scatter.take_many())?;
             if !self.is_full() && !self.has_memory() {
-                self.add(&mut scatter, Scatter::take_all)?;
+                self.add(scatter.take_all())?;
                 self.add_waiting()?;
                 self.is_full.fetch_or(!self.has_memory(), Ordering::Relaxed);
             }
             if self.is_full() {
-                self.add(&mut scatter, Scatter::take_all)?;
+                self.add(scatter.take_all())?;
                 return Ok(Some(rows));
             }
         }
         drop(rows);
         let _timer = measured.timer();
-        self.add(&mut scatter, Scatter::take_all)?;
+        self.add(scatter.take_all())?;
         if self.tasks.fetch_sub(1, Ordering::Relaxed) > 1 {
             // while others are at work; what the last one leaves is added where the groups are read, side by side
             self.add_waiting()?;
@@ -110,25 +125,27 @@ impl Buckets {
     }
 
     /// Hands rows to their buckets.
-    fn add(&self, scatter: &mut Scatter, take: fn(&mut Scatter) -> Vec<(usize, Rows)>) -> Result<()> {
-        let before = scatter.size();
-        for (bucket, rows) in take(scatter) {
-            self.change(bucket, |bucket| {
-                bucket.size_of_waiting += rows.size();
-                bucket.waiting.push(rows);
-                let most = bucket.size_of_groups().max(WAITING / self.all.len());
-                if bucket.size_of_waiting > most { self.add_waiting_of(bucket) } else { Ok(()) }
-            })?;
+    fn add(&self, rows: Vec<(usize, Rows)>) -> Result<()> {
+        for (number, rows) in rows {
+            let mut bucket = self.bucket(number);
+            bucket.size_of_waiting += rows.size();
+            bucket.waiting.push(rows);
+            let most = bucket.size_of_groups().max(WAITING / self.all.len());
+            if bucket.size_of_waiting > most {
+                self.add_waiting_of(&mut bucket)?;
+            }
+            bucket.set_aside();
         }
-        set_aside(&self.reservation, before, scatter.size());
         Ok(())
     }
 
-    /// Adds what waits to the groups, in all buckets.
+    /// Adds what waits to the groups, in all buckets but those that another task is busy with.
     fn add_waiting(&self) -> Result<()> {
-        (0..self.all.len()).try_for_each(|bucket| self.change(bucket, |bucket| self.add_waiting_of(bucket)))
+        let mut free = self.all.iter().filter_map(|bucket| bucket.try_lock().ok());
+        free.try_for_each(|mut bucket| self.add_waiting_of(&mut bucket))
     }
 
+    /// The same in one.
     fn add_waiting_of(&self, bucket: &mut Bucket) -> Result<()> {
         if bucket.waiting.is_empty() {
             return Ok(());
@@ -141,24 +158,16 @@ impl Buckets {
         for rows in bucket.waiting.drain(..) {
             groups.update(&rows.into_arrays()?, &self.taken, &mut group_of)?;
         }
-        bucket.size_of_waiting = 0;
         let has_room = groups.has_room() && self.keys.has_room();
+        bucket.size_of_waiting = 0;
+        bucket.set_aside();
         self.is_full.fetch_or(!has_room, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Changes a bucket, and what is set aside for it.
-    fn change(&self, bucket: usize, change: impl FnOnce(&mut Bucket) -> Result<()>) -> Result<()> {
-        let mut bucket = self.bucket(bucket);
-        let before = bucket.size();
-        change(&mut bucket)?;
-        set_aside(&self.reservation, before, bucket.size());
         Ok(())
     }
 
     /// Whether what is set aside is granted.
     fn has_memory(&self) -> bool {
-        self.reservation.try_grow(0).is_ok()
+        self.reservations.iter().all(|reservation| reservation.try_grow(0).is_ok())
     }
 
     fn is_full(&self) -> bool {
@@ -174,12 +183,9 @@ impl Buckets {
         self: Arc<Self>,
         partition: usize,
         measured: Time,
-    ) -> impl Stream<Item = Result<(RecordBatch, MemoryReservation)>> {
+    ) -> impl Stream<Item = Result<(RecordBatch, Share)>> {
         let schema = self.schema();
-        self.take(partition, schema, move |groups, keys| {
-            let _timer = measured.timer();
-            groups.into_results(keys)
-        })
+        self.take(partition, schema, Groups::into_results, measured)
     }
 
     /// Keys and states of the groups of a partition, bucket by bucket.
@@ -187,10 +193,11 @@ impl Buckets {
         self: Arc<Self>,
         partition: usize,
         schema: SchemaRef,
+        measured: Time,
     ) -> impl Stream<Item = Result<RecordBatch>> {
-        let states = self.take(partition, schema, Groups::into_states);
+        let states = self.take(partition, schema, Groups::into_states, measured);
         // whoever merges them counts them
-        states.map_ok(|(states, _reservation)| states)
+        states.map_ok(|(states, _share)| states)
     }
 
     /// Takes the groups of a partition, bucket by bucket, as columns of a schema.
@@ -198,19 +205,21 @@ impl Buckets {
         self: Arc<Self>,
         partition: usize,
         schema: SchemaRef,
-        columns_of: impl Fn(Groups, &Keys) -> Result<Vec<ArrayRef>>,
-    ) -> impl Stream<Item = Result<(RecordBatch, MemoryReservation)>> {
-        let buckets = (partition..self.all.len()).step_by(self.partitions);
-        let taken = buckets.filter_map(move |bucket| {
-            let added = self.change(bucket, |bucket| self.add_waiting_of(bucket));
-            let groups = added.map(|()| self.bucket(bucket).groups.take()).transpose()?;
+        columns_of: fn(Groups, &Keys) -> Result<Vec<ArrayRef>>,
+        measured: Time,
+    ) -> impl Stream<Item = Result<(RecordBatch, Share)>> {
+        let buckets = (partition..self.all.len()).step_by(self.reservations.len());
+        let taken = buckets.filter_map(move |number| {
+            let _timer = measured.timer();
+            let mut bucket = self.bucket(number);
+            let added = self.add_waiting_of(&mut bucket);
+            let groups = added.map(|()| bucket.groups.take()).transpose()?;
+            let mut share = bucket.share.take();
+            drop(bucket);
             Some(groups.and_then(|groups| {
-                let reservation = self.reservation.split(groups.size());
-                let columns = columns_of(groups, &self.keys)?;
-                let rows = RecordBatch::try_new(Arc::clone(&schema), columns)?;
-                // there is no way back: what is taken is taken, granted or not
-                reservation.resize(get_record_batch_memory_size(&rows));
-                Ok((rows, reservation))
+                let rows = RecordBatch::try_new(Arc::clone(&schema), columns_of(groups, &self.keys)?)?;
+                share.resize(get_record_batch_memory_size(&rows));
+                Ok((rows, share))
             }))
         });
         stream::iter(taken)
@@ -218,9 +227,9 @@ impl Buckets {
 }
 
 impl Bucket {
-    /// Bytes on the heap.
-    fn size(&self) -> usize {
-        self.size_of_waiting + self.size_of_groups()
+    fn set_aside(&mut self) {
+        let size = self.size_of_waiting + self.size_of_groups();
+        self.share.resize(size);
     }
 
     fn size_of_groups(&self) -> usize {

@@ -29,7 +29,7 @@ pub(super) struct Part {
 
 impl Column {
     pub(super) fn new(data_type: DataType, buckets: usize) -> Self {
-        let is_integer = matches!(data_type.primitive_width(), Some(4 | 8 | 16));
+        let is_integer = width_of(&data_type).is_some();
         let none = || if is_integer { Values::Zeros(0) } else { Values::Arrays(Vec::new(), 0) };
         Self { data_type, values: (0..buckets).map(|_| none()).collect(), nulls: nulls(buckets) }
     }
@@ -37,7 +37,7 @@ impl Column {
     /// Adds the values of a batch, each to its bucket.
     pub(super) fn add(&mut self, values: &ArrayRef, ways: &Ways) -> Result<()> {
         let data = values.to_data();
-        match self.data_type.primitive_width() {
+        match width_of(&self.data_type) {
             Some(4) => scatter::<i32>(data.buffer(0), ways, &mut self.values),
             Some(8) => scatter::<i64>(data.buffer(0), ways, &mut self.values),
             Some(16) => scatter::<i128>(data.buffer(0), ways, &mut self.values),
@@ -68,7 +68,7 @@ impl Column {
 impl Part {
     pub(super) fn into_array(self) -> Result<ArrayRef> {
         let rows = self.values.len();
-        let buffer = match (self.data_type.primitive_width(), self.values) {
+        let buffer = match (width_of(&self.data_type), self.values) {
             (_, Values::Arrays(arrays, _)) => return concatenated(&arrays),
             (Some(4), values) => Buffer::from_vec(values.into_integers::<i32>()),
             (Some(8), values) => Buffer::from_vec(values.into_integers::<i64>()),
@@ -82,6 +82,12 @@ impl Part {
     pub(super) fn size(&self) -> usize {
         self.values.size() + self.nulls.as_ref().map_or(0, |nulls| nulls.buffer().capacity())
     }
+}
+
+/// How wide an integer can stand for a value: that of an interval is aligned by its parts.
+fn width_of(data_type: &DataType) -> Option<usize> {
+    let width = data_type.primitive_width().filter(|width| [4, 8, 16].contains(width));
+    width.filter(|_| !matches!(data_type, DataType::Interval(_)))
 }
 
 /// Integers of a width that all of them fit into, of none where all are zero; or else arrays.
@@ -134,13 +140,15 @@ impl Values {
         }
     }
 
-    /// None, with room for as many.
+    /// None, of the same width, with room for as many where these were many.
     fn emptied(&self) -> Self {
+        const MANY: usize = 256;
+        let room = if self.len() < MANY { 0 } else { self.len().next_power_of_two() };
         match self {
             Self::Zeros(_) => Self::Zeros(0),
-            Self::Of4(values) => Self::Of4(Vec::with_capacity(values.len().next_power_of_two())),
-            Self::Of8(values) => Self::Of8(Vec::with_capacity(values.len().next_power_of_two())),
-            Self::Of16(values) => Self::Of16(Vec::with_capacity(values.len().next_power_of_two())),
+            Self::Of4(_) => Self::Of4(Vec::with_capacity(room)),
+            Self::Of8(_) => Self::Of8(Vec::with_capacity(room)),
+            Self::Of16(_) => Self::Of16(Vec::with_capacity(room)),
             Self::Arrays(..) => Self::Arrays(Vec::new(), 0),
         }
     }

@@ -11,12 +11,12 @@ use datafusion::arrow::compute::{cast, take};
 use datafusion::arrow::datatypes::{DataType, Int64Type, Schema};
 use datafusion::arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::Result;
-use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_expr::PhysicalExpr;
 
+use super::share::Share;
 use crate::grouped_aggregate::values_of;
 
-/// Up to so many groups or combinations there may be before a batch, for numbers of 32 bits to suffice.
+/// Up to so many groups or combinations there may be before the rows that wait, for numbers of 32 bits to suffice.
 pub(super) const MOST: usize = 1 << 30;
 
 /// Whether keys can be told apart here: an integer that 64 bits hold with its sign, then what is equal only where all its bits are.
@@ -37,31 +37,28 @@ pub(super) struct Keys {
     expressions: Vec<Arc<dyn PhysicalExpr>>,
     number_type: DataType,
     others: Mutex<Combinations>,
-    reservation: Arc<MemoryReservation>,
 }
 
 impl Keys {
     pub(super) fn try_new(
         expressions: Vec<Arc<dyn PhysicalExpr>>,
         input: &Schema,
-        reservation: Arc<MemoryReservation>,
+        share: Share,
     ) -> Result<Self> {
         let number_type = expressions[0].data_type(input)?;
         let types = expressions[1..].iter().map(|key| key.data_type(input)).collect::<Result<_>>()?;
-        let others = Combinations::try_new(types)?;
-        set_aside(&reservation, 0, others.size());
-        Ok(Self { expressions, number_type, others: Mutex::new(others), reservation })
+        let others = Mutex::new(Combinations::try_new(types, share)?);
+        Ok(Self { expressions, number_type, others })
     }
 
     /// The numbers and the codes of the rows of a batch.
     pub(super) fn of(&self, batch: &RecordBatch) -> Result<(ArrayRef, ArrayRef)> {
         let keys = self.expressions.iter().map(|key| values_of(key, batch)).collect::<Result<Vec<_>>>()?;
         let mut codes = vec![0; batch.num_rows()];
-        let mut others = self.others();
-        let before = others.size();
-        others.codes(&keys[1..], &mut codes)?;
-        set_aside(&self.reservation, before, others.size());
-        drop(others);
+        // for all tasks are to agree
+        if keys[1..].iter().any(|values| values.logical_null_count() < values.len()) {
+            self.others().codes(&keys[1..], &mut codes)?;
+        }
         let mut numbers = cast(&keys[0], &DataType::Int64)?;
         if numbers.null_count() > 0 {
             for (row, code) in codes.iter_mut().enumerate() {
@@ -80,12 +77,9 @@ impl Keys {
         let numbers = cast(&Int64Array::new(numbers.into(), is_number), &self.number_type)?;
         let of_others: UInt32Array = codes.into_iter().map(|code| code / 2).collect();
         let mut columns: Vec<ArrayRef> = vec![numbers];
-        let mut others = self.others();
-        let before = others.size();
-        for values in others.columns()? {
+        for values in self.others().columns()? {
             columns.push(take(values, &of_others, None)?);
         }
-        set_aside(&self.reservation, before, others.size());
         Ok(columns)
     }
 
@@ -97,12 +91,6 @@ impl Keys {
     fn others(&self) -> MutexGuard<'_, Combinations> {
         self.others.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Sets aside what has grown, or gives back: what is taken is taken, granted or not.
-pub(super) fn set_aside(reservation: &MemoryReservation, before: usize, after: usize) {
-    reservation.grow(after.saturating_sub(before));
-    reservation.shrink(before.saturating_sub(after));
 }
 
 /// Codes for combinations of values, such as the reasons to leave a line out: 0 where all are null, which most are.
@@ -118,10 +106,11 @@ struct Combinations {
     columns: Vec<ArrayRef>,
     /// Of a batch.
     rows: Rows,
+    share: Share,
 }
 
 impl Combinations {
-    fn try_new(types: Vec<DataType>) -> Result<Self> {
+    fn try_new(types: Vec<DataType>, share: Share) -> Result<Self> {
         let converter = RowConverter::new(types.iter().cloned().map(SortField::new).collect())?;
         let rows = converter.empty_rows(0, 0);
         let mut combinations = Self {
@@ -132,6 +121,7 @@ impl Combinations {
             bytes: 0,
             columns: Vec::new(),
             rows,
+            share,
         };
         // of one row, so that its code is the first
         let nulls: Vec<_> = combinations.types.iter().map(|of| new_null_array(of, 1)).collect();
@@ -142,11 +132,7 @@ impl Combinations {
     /// Writes twice the code of each row that is not all null.
     fn codes(&mut self, values: &[ArrayRef], codes: &mut [u32]) -> Result<()> {
         let rows = codes.len();
-        let with_values: Vec<_> = values.iter().filter(|values| values.logical_null_count() < rows).collect();
-        if with_values.is_empty() {
-            return Ok(());
-        }
-        let is_told = |row: &u32| with_values.iter().any(|values| values.is_valid(*row as usize));
+        let is_told = |row: &u32| values.iter().any(|values| values.is_valid(*row as usize));
         let told: Vec<u32> = (0..rows as u32).filter(is_told).collect();
         if told.len() == rows {
             return self.codes_of(values, &told, codes);
@@ -180,6 +166,7 @@ impl Combinations {
             latest = Some((row, code));
             codes[*place as usize] = 2 * code;
         }
+        self.share.resize(self.size());
         Ok(())
     }
 
@@ -189,6 +176,7 @@ impl Combinations {
         if !self.types.is_empty() && (!is_told || self.columns.is_empty()) {
             let parser = self.converter.parser();
             self.columns = self.converter.convert_rows(self.known.iter().map(|row| parser.parse(row)))?;
+            self.share.resize(self.size());
         }
         Ok(&self.columns)
     }

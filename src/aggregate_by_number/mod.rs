@@ -6,7 +6,7 @@
 //! hash and the group, and each key of that, all of them apart. What does not fit into memory goes on to the engine (`by_engine`).
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -24,7 +24,8 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, InputOrderMode, Partitioning,
     PlanProperties, SendableRecordBatchStream, execute_stream, replace_children_if_necessary,
 };
-use futures::future::{BoxFuture, Shared, try_join_all};
+use futures::future::{BoxFuture, Shared, ready};
+use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use crate::grouped_aggregate::keys_and_aggregates;
@@ -36,6 +37,7 @@ mod column;
 mod groups;
 mod keys;
 mod scatter;
+mod share;
 mod table;
 
 use buckets::Buckets;
@@ -75,8 +77,8 @@ fn gathers_orders(aggregates: &[Arc<AggregateFunctionExpr>]) -> bool {
         && aggregates.iter().all(|aggregate| is_known(aggregate))
 }
 
-/// Aggregates by keys of which the first is an integer. Beside the aggregates it takes 21 to 43 bytes a group, where these are many, and
-/// for rows that wait 32 MiB, or as much as the groups where these take more.
+/// Aggregates by keys of which the first is an integer. Beside the aggregates it takes 21 to 43 bytes a group, where these are many; for
+/// rows that wait 32 MiB, or as much as the groups where these take more; and for each partition of its input what 131,072 rows take.
 #[derive(Debug)]
 pub struct AggregateByNumberExec {
     /// The same by the engine, which exchanges rows first unless there is only one partition.
@@ -88,7 +90,7 @@ pub struct AggregateByNumberExec {
     gathered: Mutex<Vec<Option<Gathered>>>,
     metrics: ExecutionPlanMetricsSet,
     /// What the engine does where memory is short.
-    by_engine: Arc<Mutex<Vec<AggregateExec>>>,
+    by_engine: Arc<Mutex<Vec<Arc<dyn ExecutionPlan>>>>,
 }
 
 /// What all partitions of the input came to, which the first to be read begins.
@@ -97,7 +99,7 @@ type Gathered = Shared<BoxFuture<'static, Result<Arc<AllGathered>, Arc<DataFusio
 struct AllGathered {
     buckets: Arc<Buckets>,
     /// What there was no memory for.
-    rest: Option<RepartitionExec>,
+    rest: Option<Arc<RepartitionExec>>,
 }
 
 impl AggregateByNumberExec {
@@ -121,7 +123,7 @@ impl AggregateByNumberExec {
 
     /// What is gathered for a partition.
     fn gathered(&self, partition: usize, context: &Arc<TaskContext>) -> Result<Gathered> {
-        let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gathered = locked(&self.gathered);
         if gathered.is_empty() {
             let gather = self.gather(Arc::clone(context))?;
             let gather = gather.map(|gathered| gathered.map(Arc::new).map_err(Arc::new)).boxed().shared();
@@ -135,31 +137,42 @@ impl AggregateByNumberExec {
 
     /// Gathers the groups of all partitions of the input, side by side.
     fn gather(&self, context: Arc<TaskContext>) -> Result<impl Future<Output = Result<AllGathered>> + use<>> {
-        let Partitioning::Hash(keys, _) = self.partitioning.clone() else {
+        let Partitioning::Hash(keys, partitions) = self.partitioning.clone() else {
             return internal_err!("rows are not exchanged by {}", self.partitioning);
         };
         let inputs = self.input.output_partitioning().partition_count();
-        let buckets = Arc::new(Buckets::try_new(self.aggregation.clone(), inputs, &context)?);
+        let buckets = Buckets::try_new(self.aggregation.clone(), keys, partitions, inputs, &context)?;
+        let buckets = Arc::new(buckets);
         let (input, partitioning) = (Arc::clone(&self.input), self.partitioning.clone());
-        let metrics = self.metrics.clone();
+        let (metrics, by_engine) = (self.metrics.clone(), Arc::clone(&self.by_engine));
         Ok(async move {
-            let mut tasks = Vec::with_capacity(inputs);
+            let tasks = FuturesUnordered::new();
             for partition in 0..inputs {
                 let rows = input.execute(partition, Arc::clone(&context))?;
-                let measured = MetricBuilder::new(&metrics).subset_time("gather_time", partition);
-                let gathering = Arc::clone(&buckets).gather(keys.clone(), rows, measured);
-                let task = SpawnedTask::spawn(gathering).join_unwind();
-                tasks.push(async {
-                    task.await.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))?
-                });
+                let measured = MetricBuilder::new(&metrics).elapsed_compute(partition);
+                let task = SpawnedTask::spawn(Arc::clone(&buckets).gather(partition, rows, measured));
+                tasks.push(
+                    task.map(|ended| {
+                        ended.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))?
+                    }),
+                );
             }
             // the first that fails ends them all
-            let rest: Vec<_> = try_join_all(tasks).await?.into_iter().flatten().collect();
-            let exchanged = |rest| by_engine::exchanged(rest, input.schema(), partitioning);
-            let rest = Some(rest).filter(|rest| !rest.is_empty()).map(exchanged).transpose()?;
+            let rest: Vec<_> = tasks.try_filter_map(|rest| ready(Ok(rest))).try_collect().await?;
+            let rest = if rest.is_empty() {
+                None
+            } else {
+                let rest = Arc::new(by_engine::exchanged(rest, input.schema(), partitioning)?);
+                locked(&by_engine).push(Arc::clone(&rest) as Arc<dyn ExecutionPlan>);
+                Some(rest)
+            };
             Ok(AllGathered { buckets, rest })
         })
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl DisplayAs for AggregateByNumberExec {
@@ -210,12 +223,8 @@ impl ExecutionPlan for AggregateByNumberExec {
 
     fn metrics(&self) -> Option<MetricsSet> {
         let mut all = self.metrics.clone_inner();
-        for aggregation in self.by_engine.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            aggregation
-                .metrics()
-                .iter()
-                .flat_map(MetricsSet::iter)
-                .for_each(|metric| all.push(Arc::clone(metric)));
+        for plan in locked(&self.by_engine).iter() {
+            plan.metrics().iter().flat_map(MetricsSet::iter).for_each(|metric| all.push(Arc::clone(metric)));
         }
         Some(all)
     }
@@ -233,11 +242,12 @@ impl ExecutionPlan for AggregateByNumberExec {
                 return Ok(rows_of(buckets, partition, &context, measured));
             };
             left_to_engine.add(1);
-            let states = |schema| buckets.states(partition, schema);
+            let measured = measured.elapsed_compute().clone();
+            let states = |schema| buckets.states(partition, schema, measured);
             let rest = rest.execute(partition, Arc::clone(&context))?;
-            let merged = by_engine::merged(&aggregation, states, rest)?;
-            by_engine.lock().unwrap_or_else(PoisonError::into_inner).push(merged.clone());
-            execute_stream(Arc::new(merged), context)
+            let merged: Arc<dyn ExecutionPlan> = Arc::new(by_engine::merged(&aggregation, states, rest)?);
+            locked(&by_engine).push(Arc::clone(&merged));
+            execute_stream(merged, context)
         };
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), stream::once(rows).try_flatten())))
     }
@@ -252,17 +262,16 @@ fn rows_of(
 ) -> SendableRecordBatchStream {
     let batch_size = context.session_config().batch_size();
     let schema = buckets.schema();
-    let batches = buckets.results(partition, measured.elapsed_compute().clone()).map_ok(
-        move |(groups, reservation)| {
+    let batches =
+        buckets.results(partition, measured.elapsed_compute().clone()).map_ok(move |(groups, share)| {
             measured.record_output(groups.num_rows());
             let rows = groups.num_rows();
             stream::iter((0..rows).step_by(batch_size)).map(move |start| {
                 // as long as the slices, which are parts of one
-                let _reservation = &reservation;
+                let _share = &share;
                 Ok(groups.slice(start, batch_size.min(rows - start)))
             })
-        },
-    );
+        });
     Box::pin(RecordBatchStreamAdapter::new(schema, batches.try_flatten()))
 }
 
@@ -284,17 +293,22 @@ mod tests {
     /// What is known of each customer and reason by our aggregate.
     const OURS: &str = "SELECT customer, reason, is_late, o['orders'], o['active_days'], o['monetary'], o['first_order_date'], o['lines'], total \
          FROM (SELECT customer, reason, is_late, sum(amount) AS total, \
-               customer_orders(order_id, day, amount, 2) FILTER (WHERE order_id <> 3) AS o \
+               customer_orders(order_id, day, amount, 2) FILTER (WHERE number <> 3) AS o \
                FROM line GROUP BY customer, reason, is_late) ORDER BY customer, reason, is_late";
 
     /// The same by the engine's.
-    const THEIRS: &str = "SELECT customer, reason, is_late, count(DISTINCT order_id) FILTER (WHERE order_id <> 3), \
-         count(DISTINCT day) FILTER (WHERE order_id <> 3), coalesce(sum(amount) FILTER (WHERE order_id <> 3), 0), \
-         min(day) FILTER (WHERE order_id <> 3), 2 * count(order_id) FILTER (WHERE order_id <> 3), sum(amount) \
+    const THEIRS: &str = "SELECT customer, reason, is_late, count(DISTINCT order_id) FILTER (WHERE number <> 3), \
+         count(DISTINCT day) FILTER (WHERE number <> 3), coalesce(sum(amount) FILTER (WHERE number <> 3), 0), \
+         min(day) FILTER (WHERE number <> 3), 2 * count(order_id) FILTER (WHERE number <> 3), sum(amount) \
          FROM line GROUP BY customer, reason, is_late ORDER BY customer, reason, is_late";
 
-    const VIEW: &str = "CREATE VIEW line AS SELECT customer, reason, reason = 'return' AS is_late, order_id, \
-         CAST(CAST(order_id % 5 AS INT) AS DATE) AS day, CAST(amount AS DECIMAL(38, 4)) AS amount FROM row";
+    /// The rows with their orders' numbers, and what is their id.
+    fn view(order_id: &str) -> String {
+        format!(
+            "CREATE VIEW line AS SELECT customer, reason, reason = 'return' AS is_late, order_id AS number, {order_id} AS order_id, \
+             CAST(CAST(order_id % 5 AS INT) AS DATE) AS day, CAST(amount AS DECIMAL(38, 4)) AS amount FROM row"
+        )
+    }
 
     proptest! {
         // each plans three queries
@@ -312,6 +326,7 @@ mod tests {
                 0..200,
             ),
             at_a_time in 1..90_usize,
+            order_id in prop::sample::select(vec!["order_id", "concat('an order longer than a view ', order_id)"]),
         ) {
             let columns: Vec<ArrayRef> = vec![
                 Arc::new(rows.iter().map(|row| row.0).collect::<Int64Array>()),
@@ -329,7 +344,7 @@ mod tests {
             }
             let context = context("1GiB");
             context.register_table("row", Arc::new(MemTable::try_new(all.schema(), batches).unwrap())).unwrap();
-            found(&context, VIEW);
+            found(&context, &view(order_id));
             let plan = found(&context, &format!("EXPLAIN {OURS}"));
             prop_assert!(plan.contains("AggregateByNumberExec"), "{plan}");
             let lines = |table: String| -> Vec<String> {
@@ -355,7 +370,7 @@ mod tests {
         let (ample, short) = (context("1GiB"), context("16MiB"));
         for context in [&ample, &short] {
             found(context, MANY);
-            found(context, VIEW);
+            found(context, &view("order_id"));
         }
         let left_to_engine = |context| {
             let analyzed = found(context, &format!("EXPLAIN ANALYZE {OURS}"));

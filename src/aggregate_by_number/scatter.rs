@@ -13,11 +13,11 @@ use datafusion::physical_plan::repartition::REPARTITION_RANDOM_STATE;
 
 use super::column::{Column, Filter, Part};
 use super::keys::Keys;
+use super::share::Share;
 use crate::grouped_aggregate::values_of;
 
-/// How many rows of a bucket come together at least, but for the last: with what another batch brings they seldom are more than 2,048, for
-/// which there is room where there is for more than half as many.
-const ROWS: usize = (1 << 11) - (1 << 7);
+/// For how many rows a task has room in all buckets.
+const ROOM: usize = 1 << 17;
 
 /// What aggregates take, each column once, and which of those each of them does.
 pub(super) struct Taken {
@@ -169,6 +169,7 @@ pub(super) struct Scatter {
     codes: Column,
     arguments: Vec<Column>,
     filters: Vec<Filter>,
+    share: Share,
 }
 
 impl Scatter {
@@ -178,6 +179,7 @@ impl Scatter {
         taken: &Taken,
         input: &Schema,
         buckets: usize,
+        share: Share,
     ) -> Result<Self> {
         let arguments = taken.arguments.iter();
         let arguments = arguments.map(|argument| Ok(Column::new(argument.data_type(input)?, buckets)));
@@ -189,6 +191,7 @@ impl Scatter {
             codes: Column::new(DataType::UInt32, buckets),
             arguments: arguments.collect::<Result<_>>()?,
             filters: taken.filters.iter().map(|_| Filter::new(buckets)).collect(),
+            share,
         })
     }
 
@@ -208,12 +211,14 @@ impl Scatter {
         for (waiting, rows) in self.waiting.iter_mut().zip(self.ways.by_bucket()) {
             *waiting += rows.len();
         }
+        self.share.resize(self.size());
         Ok(())
     }
 
-    /// Takes the rows of those buckets where they are many.
+    /// Takes the rows of those buckets where they are so many that, with what another batch brings, there seldom would be room for them.
     pub(super) fn take_many(&mut self) -> Vec<(usize, Rows)> {
-        self.take(ROWS)
+        let room = ROOM / self.waiting.len();
+        self.take(room - room / 16)
     }
 
     /// Takes all rows.
@@ -225,7 +230,9 @@ impl Scatter {
     fn take(&mut self, least: usize) -> Vec<(usize, Rows)> {
         let due = (0..self.waiting.len()).filter(|bucket| self.waiting[*bucket] >= least);
         let due: Vec<_> = due.collect();
-        due.into_iter().map(|bucket| (bucket, self.take_bucket(bucket))).collect()
+        let taken = due.into_iter().map(|bucket| (bucket, self.take_bucket(bucket))).collect();
+        self.share.resize(self.size());
+        taken
     }
 
     fn take_bucket(&mut self, bucket: usize) -> Rows {
@@ -239,7 +246,7 @@ impl Scatter {
     }
 
     /// Bytes on the heap of the rows that wait.
-    pub(super) fn size(&self) -> usize {
+    fn size(&self) -> usize {
         let columns = self.arguments.iter().chain([&self.numbers, &self.codes]);
         columns.map(Column::size).sum::<usize>() + self.filters.iter().map(Filter::size).sum::<usize>()
     }

@@ -32,6 +32,9 @@ const ROWS_PER_BATCH: usize = 8192;
 /// Few enough that readers divide a table among their cores; a multiple of the rows of a batch.
 const ROWS_PER_ROW_GROUP: usize = 1 << 17;
 
+/// How many batches wait for an encoder that is slower than the others, before no more are taken.
+const BATCHES_AHEAD: usize = 8;
+
 /// How an object is compressed.
 #[derive(Debug, Clone, Copy)]
 pub enum Compressed {
@@ -41,7 +44,7 @@ pub enum Compressed {
     Fast,
 }
 
-/// Memory: the rows of one row group at most, and two of them encoded.
+/// Memory: the rows of a row group at most, of two of them those that wait to be encoded, and both encoded.
 pub struct PartWriter {
     pub staged: Path,
     pub rows: u64,
@@ -206,7 +209,7 @@ impl RowGroup {
         let mut writers = writers.into_iter();
         let columns = schema.fields().iter().map(|field| {
             let writers = writers.by_ref().take(leaves(field.data_type())).collect();
-            let (column, values) = mpsc::channel(ROWS_PER_ROW_GROUP / ROWS_PER_BATCH);
+            let (column, values) = mpsc::channel(BATCHES_AHEAD);
             (column, tokio::spawn(encoded(writers, Arc::clone(field), values)))
         });
         let (columns, encoded) = columns.unzip();

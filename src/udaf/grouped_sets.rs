@@ -108,8 +108,10 @@ impl<V: Copy + Default + Ord + Hash + Debug> GroupedSets<V> {
         if self.filling.values.len() == self.filling.values.capacity() {
             let larger = Chunk::with_capacity(self.len().clamp(FIRST_CHUNK, CHUNK));
             let full = std::mem::replace(&mut self.filling, larger);
-            self.in_full += full.values.len();
-            self.full.push(full);
+            if !full.values.is_empty() {
+                self.in_full += full.values.len();
+                self.full.push(full);
+            }
         }
     }
 
