@@ -220,7 +220,7 @@ impl RowGroup {
 impl File {
     fn open(schema: &SchemaRef, compressed: Compressed, first_rows: Option<&RecordBatch>) -> Result<Self> {
         let (compression, statistics) = match compressed {
-            Compressed::Well => (Compression::ZSTD(ZstdLevel::try_new(2)?), EnabledStatistics::Page),
+            Compressed::Well => (Compression::ZSTD(ZstdLevel::try_new(3)?), EnabledStatistics::Page),
             Compressed::Fast => (Compression::LZ4_RAW, EnabledStatistics::Chunk),
         };
         let mut properties = WriterProperties::builder()
