@@ -44,7 +44,7 @@ pub enum Compressed {
     Fast,
 }
 
-/// Memory: the rows of a row group at most, of two of them those that wait to be encoded, and both encoded.
+/// Memory: rows of two row groups that wait to be encoded, as many as one has, and both encoded.
 pub struct PartWriter {
     pub staged: Path,
     pub rows: u64,
