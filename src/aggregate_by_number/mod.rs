@@ -90,7 +90,7 @@ pub struct AggregateByNumberExec {
     gathered: Mutex<Vec<Option<Gathered>>>,
     metrics: ExecutionPlanMetricsSet,
     /// What the engine does where memory is short.
-    by_engine: Arc<Mutex<Vec<Arc<dyn ExecutionPlan>>>>,
+    by_engine: Arc<Mutex<Vec<AggregateExec>>>,
 }
 
 /// What all partitions of the input came to, which the first to be read begins.
@@ -99,7 +99,7 @@ type Gathered = Shared<BoxFuture<'static, Result<Arc<AllGathered>, Arc<DataFusio
 struct AllGathered {
     buckets: Arc<Buckets>,
     /// What there was no memory for.
-    rest: Option<Arc<RepartitionExec>>,
+    rest: Option<RepartitionExec>,
 }
 
 impl AggregateByNumberExec {
@@ -144,7 +144,7 @@ impl AggregateByNumberExec {
         let buckets = Buckets::try_new(self.aggregation.clone(), keys, partitions, inputs, &context)?;
         let buckets = Arc::new(buckets);
         let (input, partitioning) = (Arc::clone(&self.input), self.partitioning.clone());
-        let (metrics, by_engine) = (self.metrics.clone(), Arc::clone(&self.by_engine));
+        let metrics = self.metrics.clone();
         Ok(async move {
             let tasks = FuturesUnordered::new();
             for partition in 0..inputs {
@@ -159,13 +159,8 @@ impl AggregateByNumberExec {
             }
             // the first that fails ends them all
             let rest: Vec<_> = tasks.try_filter_map(|rest| ready(Ok(rest))).try_collect().await?;
-            let rest = if rest.is_empty() {
-                None
-            } else {
-                let rest = Arc::new(by_engine::exchanged(rest, input.schema(), partitioning)?);
-                locked(&by_engine).push(Arc::clone(&rest) as Arc<dyn ExecutionPlan>);
-                Some(rest)
-            };
+            let exchanged = |rest| by_engine::exchanged(rest, input.schema(), partitioning);
+            let rest = Some(rest).filter(|rest| !rest.is_empty()).map(exchanged).transpose()?;
             Ok(AllGathered { buckets, rest })
         })
     }
@@ -223,8 +218,12 @@ impl ExecutionPlan for AggregateByNumberExec {
 
     fn metrics(&self) -> Option<MetricsSet> {
         let mut all = self.metrics.clone_inner();
-        for plan in locked(&self.by_engine).iter() {
-            plan.metrics().iter().flat_map(MetricsSet::iter).for_each(|metric| all.push(Arc::clone(metric)));
+        for aggregation in locked(&self.by_engine).iter() {
+            aggregation
+                .metrics()
+                .iter()
+                .flat_map(MetricsSet::iter)
+                .for_each(|metric| all.push(Arc::clone(metric)));
         }
         Some(all)
     }
@@ -245,9 +244,9 @@ impl ExecutionPlan for AggregateByNumberExec {
             let measured = measured.elapsed_compute().clone();
             let states = |schema| buckets.states(partition, schema, measured);
             let rest = rest.execute(partition, Arc::clone(&context))?;
-            let merged: Arc<dyn ExecutionPlan> = Arc::new(by_engine::merged(&aggregation, states, rest)?);
-            locked(&by_engine).push(Arc::clone(&merged));
-            execute_stream(merged, context)
+            let merged = by_engine::merged(&aggregation, states, rest)?;
+            locked(&by_engine).push(merged.clone());
+            execute_stream(Arc::new(merged), context)
         };
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), stream::once(rows).try_flatten())))
     }
