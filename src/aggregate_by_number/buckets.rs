@@ -100,25 +100,29 @@ impl Buckets {
         let share = Share::of(&self.reservations[task % self.reservations.len()]);
         let keys = self.exchanged_by.clone();
         let mut scatter = Scatter::try_new(keys, &self.taken, &rows.schema(), self.all.len(), share)?;
-        while let Some(batch) = rows.try_next().await? {
+        let mut are_left = true;
+        while !self.is_full() {
+            let Some(batch) = rows.try_next().await? else {
+                are_left = false;
+                break;
+            };
             let _timer = measured.timer();
             scatter.add(&batch, &self.keys, &self.taken)?;
             self.add(scatter.take_many())?;
-            if !self.is_full() && !self.has_memory() {
+            if !self.has_memory() {
                 self.add(scatter.take_all())?;
                 self.add_waiting()?;
                 self.is_full.fetch_or(!self.has_memory(), Ordering::Relaxed);
             }
-            if self.is_full() {
-                self.add(scatter.take_all())?;
-                return Ok(Some(rows));
-            }
         }
-        drop(rows);
         let _timer = measured.timer();
         self.add(scatter.take_all())?;
+        if are_left {
+            return Ok(Some(rows));
+        }
         if self.tasks.fetch_sub(1, Ordering::Relaxed) > 1 {
             // while others are at work; what the last one leaves is added where the groups are read, side by side
+            drop(rows);
             self.add_waiting()?;
         }
         Ok(None)

@@ -365,7 +365,10 @@ mod tests {
                         expected.push(take(array, &rows, None).unwrap());
                     }
                 }
-                filter.add(all[5].as_boolean(), &ways);
+                // null where true stands, too
+                let booleans = all[5].as_boolean();
+                let values = booleans.iter().map(|is_true| is_true.unwrap_or(true)).collect();
+                filter.add(&BooleanArray::new(values, booleans.nulls().cloned()), &ways);
                 for (bucket, rows) in ways.by_bucket().enumerate() {
                     waiting[bucket] += rows.len();
                     let is_time = number == take_after || number + 1 == batches.len();
