@@ -3,19 +3,20 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
 use datafusion::common::utils::memory::get_record_batch_memory_size;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::logical_expr::EmitTo;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::metrics::Time;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use futures::{Stream, TryStreamExt, stream};
 
-use super::groups::Groups;
+use super::groups::{ColumnsOf, Groups};
 use super::keys::Keys;
 use super::scatter::{Rows, Scatter, Taken};
 use super::share::Share;
@@ -189,7 +190,7 @@ impl Buckets {
         measured: Time,
     ) -> impl Stream<Item = Result<(RecordBatch, Share)>> {
         let schema = self.schema();
-        self.take(partition, schema, Groups::into_results, measured)
+        self.take(partition, schema, |aggregate| Ok(vec![aggregate.evaluate(EmitTo::All)?]), measured)
     }
 
     /// Keys and states of the groups of a partition, bucket by bucket.
@@ -199,7 +200,7 @@ impl Buckets {
         schema: SchemaRef,
         measured: Time,
     ) -> impl Stream<Item = Result<RecordBatch>> {
-        let states = self.take(partition, schema, Groups::into_states, measured);
+        let states = self.take(partition, schema, |aggregate| aggregate.state(EmitTo::All), measured);
         // whoever merges them counts them
         states.map_ok(|(states, _share)| states)
     }
@@ -209,7 +210,7 @@ impl Buckets {
         self: Arc<Self>,
         partition: usize,
         schema: SchemaRef,
-        columns_of: fn(Groups, &Keys) -> Result<Vec<ArrayRef>>,
+        columns_of: ColumnsOf,
         measured: Time,
     ) -> impl Stream<Item = Result<(RecordBatch, Share)>> {
         let buckets = (partition..self.all.len()).step_by(self.reservations.len());
@@ -221,7 +222,8 @@ impl Buckets {
             let mut share = bucket.share.take();
             drop(bucket);
             Some(groups.and_then(|groups| {
-                let rows = RecordBatch::try_new(Arc::clone(&schema), columns_of(groups, &self.keys)?)?;
+                let rows =
+                    RecordBatch::try_new(Arc::clone(&schema), groups.into_columns(&self.keys, columns_of)?)?;
                 share.resize(get_record_batch_memory_size(&rows));
                 Ok((rows, share))
             }))

@@ -2,12 +2,15 @@
 
 use datafusion::arrow::array::ArrayRef;
 use datafusion::common::Result;
-use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion::logical_expr::GroupsAccumulator;
 use datafusion::physical_plan::aggregates::AggregateExec;
 
 use super::keys::{Keys, MOST};
 use super::scatter::{Arrays, Taken};
 use super::table::Table;
+
+/// Takes the result or the states of all groups from an aggregate.
+pub(super) type ColumnsOf = fn(&mut dyn GroupsAccumulator) -> Result<Vec<ArrayRef>>;
 
 pub(super) struct Groups {
     table: Table,
@@ -36,22 +39,12 @@ impl Groups {
         self.table.groups() <= MOST
     }
 
-    /// Keys and aggregates.
-    pub(super) fn into_results(self, keys: &Keys) -> Result<Vec<ArrayRef>> {
+    /// Keys, and what there is of each aggregate.
+    pub(super) fn into_columns(self, keys: &Keys, columns_of: ColumnsOf) -> Result<Vec<ArrayRef>> {
         let (numbers, codes) = self.table.into_groups();
         let mut columns = keys.columns(numbers, codes)?;
         for mut accumulator in self.accumulators {
-            columns.push(accumulator.evaluate(EmitTo::All)?);
-        }
-        Ok(columns)
-    }
-
-    /// Keys and states.
-    pub(super) fn into_states(self, keys: &Keys) -> Result<Vec<ArrayRef>> {
-        let (numbers, codes) = self.table.into_groups();
-        let mut columns = keys.columns(numbers, codes)?;
-        for mut accumulator in self.accumulators {
-            columns.extend(accumulator.state(EmitTo::All)?);
+            columns.extend(columns_of(accumulator.as_mut())?);
         }
         Ok(columns)
     }
