@@ -44,7 +44,7 @@ fn stages(criterion: &mut Criterion) {
     let mut steps = Steps::new(&context, Mode::Run, &mut silent, &sink);
     runtime.block_on(async {
         let source = Source::open(&context, config.required_input().unwrap()).await.unwrap();
-        let order_line = source::order_line(&source, &config).unwrap();
+        let order_line = source::order_line(&source, &config, config.run_date).unwrap();
         let segments = SegmentMap::load(&context, &config.rfm).await.unwrap();
         let inputs = Inputs { order_line, hierarchy: Hierarchy::default(), segments: Some(segments) };
         pipeline::run(&mut steps, inputs, &config).await.unwrap();

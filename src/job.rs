@@ -114,7 +114,7 @@ async fn prepare(config: &Config, run_id: uuid::Uuid, measures: bool) -> Result<
     };
     let context = session::open(&config.engine, scratch, measures).await?;
     let source = Source::open(&context, input).await?;
-    let order_line = source::order_line(&source, config)?;
+    let order_line = source::order_line(&source, config, Some(run_date))?;
     let hierarchy = Hierarchy::load(&context, config.rules.hierarchy.as_ref()).await?;
     let segments =
         if config.select.rfm { Some(SegmentMap::load(&context, &config.rfm).await?) } else { None };

@@ -9,7 +9,6 @@ use datafusion::execution::context::{SQLOptions, SessionState};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::object_store::ObjectStore;
 use datafusion::prelude::SessionContext;
-use datafusion::scalar::ScalarValue;
 use datafusion_cli::cli_context::CliSessionContext;
 use std::sync::Arc;
 use url::Url;
@@ -47,22 +46,19 @@ async fn register_input(
     context.register_table("input", source.lines.clone().into_view())?;
     // whatever columns there are: a query that needs others says so itself
     let any = Config { select: Select { rfm: false, itemsets: false, rules: false }, ..config.clone() };
-    match source::order_line(&source, &any) {
-        Ok(order_line) => {
-            context.register_table("order_line", order_line.into_view())?;
-        }
+    let order_line = match source::order_line(&source, &any, run_date) {
+        Ok(order_line) => order_line,
         Err(error) => {
             tracing::warn!(%error, "order_line and line are not there to query");
             return Ok(());
         }
-    }
+    };
+    context.register_table("order_line", order_line.relation.into_view())?;
     let mut parameters = Parameters::default();
-    let run_end = run_date.and_then(|date| date.succ_opt()?.and_hms_opt(0, 0, 0));
-    let run_end = run_end.map(|end| end.and_utc().timestamp_micros());
-    parameters.set("run_end", ScalarValue::TimestampMicrosecond(run_end, None));
+    parameters.set("run_end", order_line.run_end);
     parameters.set("returns", config.clean.returns.as_str());
     parameters.set("unpriced", config.clean.unpriced.as_str());
-    parameters.set("some_left_out", true);
+    parameters.set("some_left_out", order_line.some_left_out);
     for name in ["checked_line", "line"] {
         let view = sql::bind(context, sql::file(name)?, &parameters).await?.frame;
         context.register_table(name, view.into_view())?;

@@ -16,7 +16,7 @@ WITH order_part AS (
         order_id,
         customer_id,
         order_ts,
-        is_refund,
+        CAST($has_refunds AS BOOLEAN) AND is_refund AS refunded,
         CASE WHEN CAST($some_left_out AS BOOLEAN) THEN left_out_as END AS reason,
         part_sum(copies) AS copies,
         part_sum(1) AS lines,
@@ -24,7 +24,7 @@ WITH order_part AS (
             WHERE customer_id IS NOT NULL AND (left_out_as IS NULL OR NOT CAST($some_left_out AS BOOLEAN))
         ) AS amount
     FROM checked_line
-    GROUP BY order_id, customer_id, order_ts, is_refund, reason
+    GROUP BY order_id, customer_id, order_ts, refunded, reason
 ),
 
 counted AS (
@@ -40,18 +40,19 @@ counted AS (
 summarised AS (
     SELECT
         customer_id,
-        reason,
+        -- where none is left out, no key
+        CASE WHEN CAST($some_left_out AS BOOLEAN) THEN reason END AS left_out_as,
         sum(copies) AS copies,
         -- Those that are no order's, such as lines that are left out. Of an order's the summary tells: none that counts is without an order_id.
-        sum(lines) FILTER (WHERE NOT counts OR (CAST($has_refunds AS BOOLEAN) AND is_refund)) AS other_lines,
+        sum(lines) FILTER (WHERE NOT counts OR (CAST($has_refunds AS BOOLEAN) AND refunded)) AS other_lines,
         customer_orders(
-            CASE WHEN NOT (CAST($has_refunds AS BOOLEAN) AND is_refund) THEN order_id END,
-            CASE WHEN NOT (CAST($has_refunds AS BOOLEAN) AND is_refund) THEN order_ts END,
+            CASE WHEN NOT (CAST($has_refunds AS BOOLEAN) AND refunded) THEN order_id END,
+            CASE WHEN NOT (CAST($has_refunds AS BOOLEAN) AND refunded) THEN order_ts END,
             amount,
             lines
         ) FILTER (WHERE counts) AS summary
     FROM counted
-    GROUP BY customer_id, reason
+    GROUP BY customer_id, left_out_as
 )
 
 SELECT
@@ -59,7 +60,7 @@ SELECT
         WHEN CAST($pseudonymise AS BOOLEAN) THEN pseudonym(arrow_cast(customer_id, 'Utf8'))
         ELSE arrow_cast(customer_id, 'Utf8')
     END AS customer_id,
-    reason AS left_out_as,
+    left_out_as,
     CASE
         WHEN CAST($drop_duplicates AS BOOLEAN) THEN copies
         ELSE summary['lines'] + coalesce(other_lines, 0)

@@ -3,7 +3,7 @@
 -- Grain:      an order line (with duplicates = 'drop': a distinct line and how many copies of it there are)
 -- Inputs:     order_line (registered from the source: our columns, typed, beside the verdicts of the user's predicates and what
 --             rules.by says of a line, group_key)
--- Parameters: $run_end   timestamp, the first moment after the run date; null where dates are not mapped
+-- Parameters: $run_end   timestamp, the first moment after the run date; null where no line is known to be as late
 --             $returns   'exclude', 'net' or 'keep'; 'error' leaves them out, too, for the run to refuse them
 --             $unpriced  'keep' or 'exclude'
 SELECT
@@ -17,10 +17,10 @@ SELECT
     is_return AND $returns = 'net' AS is_refund,
     -- Of most lines one look tells that no reason applies: what it asks is true wherever one of those below is.
     CASE
-        WHEN NOT passes_filter OR order_ts >= $run_end OR invalid_column IS NOT NULL OR is_return OR $unpriced = 'exclude' THEN
+        WHEN NOT passes_filter OR ($run_end IS NOT NULL AND order_ts >= $run_end) OR invalid_column IS NOT NULL OR is_return OR $unpriced = 'exclude' THEN
             CASE
                 WHEN NOT passes_filter THEN 'filtered'
-                WHEN order_ts >= $run_end THEN 'after_run_date'
+                WHEN $run_end IS NOT NULL AND order_ts >= $run_end THEN 'after_run_date'
                 WHEN invalid_column IS NOT NULL THEN concat('invalid_', invalid_column)
                 WHEN is_return AND $returns IN ('exclude', 'error') THEN 'return'
                 WHEN $unpriced = 'exclude' AND coalesce(unit_price, amount, 0) = 0 THEN 'unpriced'

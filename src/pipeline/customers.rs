@@ -8,11 +8,12 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::utils::SingleRowListArrayBuilder;
 use datafusion::scalar::ScalarValue;
 
-use super::{Counts, end_of, rows_of};
+use super::{Counts, rows_of};
 use crate::config::{Binning, CompareTo, Rfm};
 use crate::error::{Error, ErrorKind, Result};
 use crate::rows::Rows;
 use crate::segments::{Cell, SegmentMap};
+use crate::source::end_of;
 use crate::steps::Steps;
 
 const MICROSECONDS_A_DAY: i64 = 24 * 60 * 60 * 1_000_000;

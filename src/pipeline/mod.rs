@@ -4,12 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::{Days, NaiveDate};
+use chrono::NaiveDate;
 use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use datafusion::logical_expr::{Expr, col, lit};
 use datafusion::prelude::DataFrame;
-use datafusion::scalar::ScalarValue;
 
 use crate::config::{Config, Items};
 use crate::error::{Error, ErrorKind, Result};
@@ -18,7 +17,7 @@ use crate::kept::Kept;
 use crate::rows::Rows;
 use crate::segments::SegmentMap;
 use crate::session;
-use crate::source::{self, Hierarchy};
+use crate::source::{self, Hierarchy, OrderLine};
 use crate::sql::Parameters;
 use crate::steps::Steps;
 use crate::text::in_a_line;
@@ -41,7 +40,7 @@ pub struct MinedGroup {
 /// What the job reads.
 #[derive(Debug)]
 pub struct Inputs {
-    pub order_line: DataFrame,
+    pub order_line: OrderLine,
     pub hierarchy: Hierarchy,
     /// What the customers' scores are called; none where they are not computed.
     pub segments: Option<SegmentMap>,
@@ -145,20 +144,20 @@ pub fn scores_are_last(config: &Config) -> bool {
 /// Source and clean: `line` is what all later stages read.
 async fn clean(
     steps: &mut Steps<'_>,
-    order_line: DataFrame,
+    order_line: OrderLine,
     config: &Config,
     run_date: NaiveDate,
     counts: &mut Counts,
 ) -> Result<()> {
-    steps.register("order_line", order_line.into_view())?;
-    steps.parameters.set("run_end", ScalarValue::TimestampMicrosecond(Some(end_of(run_date)?), None));
+    steps.register("order_line", order_line.relation.into_view())?;
+    steps.parameters.set("run_end", order_line.run_end);
     steps.parameters.set("returns", config.clean.returns.as_str());
     steps.parameters.set("has_refunds", config.clean.returns == "net");
     steps.parameters.set("drop_duplicates", config.clean.drop_duplicates);
     steps.parameters.set("unpriced", config.clean.unpriced.as_str());
     steps.view("checked_line").await?;
     if customers_are_tallied(config) {
-        steps.parameters.set("some_left_out", true);
+        steps.parameters.set("some_left_out", order_line.some_left_out);
         customers::tally_as_of(steps, &config.rfm, run_date, run_date).await?;
         let tally = steps.keep("reason_tally").await?;
         steps.register("line_tally", tally.relation)?;
@@ -217,12 +216,6 @@ async fn clean(
         ));
     }
     Ok(())
-}
-
-/// The first moment after a day, in microseconds since 1970.
-fn end_of(day: NaiveDate) -> Result<i64> {
-    let next = day.checked_add_days(Days::new(1)).and_then(|next| next.and_hms_opt(0, 0, 0));
-    Ok(next.ok_or_else(|| Error::config("the run date is out of range"))?.and_utc().timestamp_micros())
 }
 
 async fn invalid_lines(steps: &mut Steps<'_>, lines: i64) -> Result<Error> {

@@ -84,6 +84,15 @@ impl<'a> Mapping<'a> {
         Ok(value)
     }
 
+    /// Forgets what fails where no line may be.
+    pub fn retain_failing(&mut self, may_be: impl Fn(&Expr) -> bool) {
+        self.failing.retain(|failing| may_be(&failing.when));
+    }
+
+    pub fn may_fail(&self) -> bool {
+        !self.failing.is_empty()
+    }
+
     /// For a line, something of the first column that fails; null where none does.
     pub fn first_failing(&self, then: impl Fn(&Failing) -> Expr) -> Result<Expr> {
         let nothing = null(&DataType::Utf8)?;

@@ -10,6 +10,7 @@ use datafusion::prelude::{DataFrame, SessionContext};
 use futures::{StreamExt, TryStreamExt};
 use url::Position;
 
+use self::footers::Footers;
 use crate::config::{Columns, Format, Input};
 use crate::error::{Error, ErrorKind, Result};
 use crate::location::Location;
@@ -17,6 +18,7 @@ use crate::store;
 
 mod cast;
 mod files;
+mod footers;
 mod hierarchy;
 mod mapping;
 mod order_line;
@@ -25,7 +27,7 @@ mod schema;
 pub use files::{ListedFiles, WrittenFile};
 pub use hierarchy::Hierarchy;
 pub use mapping::predicate;
-pub use order_line::order_line;
+pub use order_line::{OrderLine, end_of, order_line};
 
 /// Objects of the input whose names begin so, or lie in a folder whose name does, are not data.
 const HIDDEN: [char; 2] = ['_', '.'];
@@ -37,6 +39,8 @@ pub struct Source {
     pub lines: DataFrame,
     location: Location,
     format: Format,
+    /// Of Parquet.
+    footers: Footers,
 }
 
 impl Source {
@@ -57,8 +61,8 @@ impl Source {
         if let Some(other) = others.first() {
             tracing::warn!(files = others.len(), first = %other.location, "files with another ending are not read");
         }
-        let lines = table(context, &store, &location, &files, format, input).await.map_err(at)?;
-        Ok(Self { files, lines, location, format })
+        let (lines, footers) = table(context, &store, &location, &files, format, input).await.map_err(at)?;
+        Ok(Self { files, lines, location, format, footers })
     }
 
     /// The first file that cannot be read to its end, if any: for an error that does not tell which.
@@ -67,7 +71,7 @@ impl Source {
         for file in &self.files {
             let alone = std::slice::from_ref(file);
             let is_readable = async {
-                let lines = table(context, &store, &self.location, alone, self.format, input).await?;
+                let (lines, _) = table(context, &store, &self.location, alone, self.format, input).await?;
                 let mut batches = lines.execute_stream().await?;
                 while let Some(batch) = batches.next().await {
                     batch?;
@@ -159,6 +163,7 @@ fn format_of(files: &[ObjectMeta], input: &Input) -> Result<(Format, &'static [&
     }
 }
 
+/// The lines of files, and what their footers tell of them.
 async fn table(
     context: &SessionContext,
     store: &Arc<dyn ObjectStore>,
@@ -166,7 +171,7 @@ async fn table(
     files: &[ObjectMeta],
     format: Format,
     input: &Input,
-) -> Result<DataFrame> {
+) -> Result<(DataFrame, Footers)> {
     let base = path_of(location)?;
     let partitions = partitions(&base, location, files, input)?;
     if let Some(empty) = files.iter().find(|file| file.size == 0) {
@@ -175,20 +180,20 @@ async fn table(
         );
     }
     let state = context.state();
-    let (file_format, schema): (Arc<dyn FileFormat>, _) = match format {
+    let (file_format, schema, footers): (Arc<dyn FileFormat>, _, _) = match format {
         Format::Parquet => {
-            let schema = schema::of_parquet(&state, store, location, files).await?;
-            (Arc::new(schema::parquet_format()), schema)
+            let (schema, footers) = schema::of_parquet(&state, store, location, files).await?;
+            (Arc::new(schema::parquet_format()), schema, footers)
         }
         Format::Csv => {
             let csv = schema::csv_format(files, input)?;
             let schema = schema::of_csv(&state, store, location, files, &csv).await?;
-            (Arc::new(csv), schema)
+            (Arc::new(csv), schema, Footers::none())
         }
     };
     let store_url = ObjectStoreUrl::parse(&location.url[..Position::BeforePath])?;
     let listed = ListedFiles::try_new(store_url, file_format, schema, &base, &partitions, files)?;
-    Ok(context.read_table(Arc::new(listed))?)
+    Ok((context.read_table(Arc::new(listed))?, footers))
 }
 
 /// The partition columns: those that are configured, which every file must lie in folders of; else those of the first file, which all

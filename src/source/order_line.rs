@@ -1,5 +1,6 @@
 //! `order_line`: the input's lines in our columns and types, beside the verdicts of the user's predicates.
 
+use chrono::{Days, NaiveDate};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, DFSchema};
@@ -7,6 +8,7 @@ use datafusion::functions::expr_fn::named_struct;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{Expr, ExprSchemable, cast, ident, lit};
 use datafusion::prelude::DataFrame;
+use datafusion::scalar::ScalarValue;
 
 use super::Source;
 use super::cast::{self, FACTOR, MONEY, TIME};
@@ -19,24 +21,38 @@ use crate::udf::line_amount::{LINE_AMOUNT, line_amount, takes_price, takes_quant
 /// How many copies of a line there are, before it has its own name among ours.
 const COPIES: &str = "copies of the line";
 
-/// The relation over a source.
+/// The lines in our columns, and what is known of all of them before any is read.
+#[derive(Debug)]
+pub struct OrderLine {
+    pub relation: DataFrame,
+    /// The first moment after the run date; null without one, or where no line is as late.
+    pub run_end: ScalarValue,
+    /// Whether any line may be left out.
+    pub some_left_out: bool,
+}
+
+/// The relation over a source, up to a run date.
 ///
 /// # Errors
 /// When a column that the selection needs is missing, or an expression or predicate does not fit the columns.
-pub fn order_line(source: &Source, config: &Config) -> Result<DataFrame> {
+pub fn order_line(source: &Source, config: &Config, run_date: Option<NaiveDate>) -> Result<OrderLine> {
     let input = config.required_input()?;
+    let excludes_unpriced = config.clean.unpriced == "exclude";
     let lines = if config.clean.drop_duplicates {
         let columns: Vec<Expr> = source.lines.schema().columns().into_iter().map(Expr::Column).collect();
         source.lines.clone().aggregate(columns, vec![count(lit(1)).alias(COPIES)])?
     } else {
         source.lines.clone().with_column(COPIES, lit(1_i64))?
     };
+    let may_be = |predicate: &Expr| !source.footers.rule_out(predicate, lines.schema());
     let mut mapping = Mapping::new(&lines, source.lines.schema(), "input.columns");
     let passes_filter = match &input.filter {
         Some(filter) => mapping.predicate(filter, "input.filter")?,
         None => lit(true),
     };
-    let mut columns = mapping.columns(input, config.select, config.clean.unpriced == "exclude")?;
+    let mut columns = mapping.columns(input, config.select, excludes_unpriced)?;
+    let run_end = run_date.map(end_of).transpose()?.filter(|end| may_be(&is_as_late(&columns, *end)));
+    mapping.retain_failing(&may_be);
     columns.extend([
         mapping.group_key(&config.rules.by)?.alias("group_key"),
         ident(COPIES).alias("copies"),
@@ -49,13 +65,40 @@ pub fn order_line(source: &Source, config: &Config) -> Result<DataFrame> {
     let ours = DFSchema::try_from(typed.schema().as_arrow().project(&(0..7).collect::<Vec<_>>())?)?;
     let is_return = Mapping::new(&typed, &ours, "input.columns")
         .predicate(&config.clean.returns_when, "clean.returns_when")?;
-    match over_the_input(&is_return, &columns, lines.schema())? {
+    let is_return_of_input = over_the_input(&is_return, &columns, lines.schema())?;
+    let some_are_returns = is_return_of_input.as_ref().is_none_or(may_be);
+    let relation = match is_return_of_input {
+        _ if !some_are_returns => typed.with_column("is_return", lit(false))?,
         Some(is_return) => {
             columns.push(is_return.alias("is_return"));
-            Ok(lines.clone().select(columns)?)
+            lines.clone().select(columns)?
         }
-        None => Ok(typed.with_column("is_return", is_return)?),
-    }
+        None => typed.with_column("is_return", is_return)?,
+    };
+    Ok(OrderLine {
+        relation,
+        run_end: ScalarValue::TimestampMicrosecond(run_end, None),
+        some_left_out: input.filter.is_some()
+            || run_end.is_some()
+            || mapping.may_fail()
+            || some_are_returns
+            || excludes_unpriced,
+    })
+}
+
+/// Whether a line's time is some moment or later.
+fn is_as_late(columns: &[Expr], moment: i64) -> Expr {
+    let order_ts = columns[3].clone().unalias();
+    order_ts.gt_eq(lit(ScalarValue::TimestampMicrosecond(Some(moment), None)))
+}
+
+/// The first moment after a day, in microseconds since 1970.
+///
+/// # Errors
+/// When the day is the calendar's last.
+pub fn end_of(day: NaiveDate) -> Result<i64> {
+    let next = day.checked_add_days(Days::new(1)).and_then(|next| next.and_hms_opt(0, 0, 0));
+    Ok(next.ok_or_else(|| Error::config("the run date is out of range"))?.and_utc().timestamp_micros())
 }
 
 /// An expression over our columns as one over the input's, where no value changes between them: the planner then compares what is read, not

@@ -12,9 +12,11 @@ use datafusion::datasource::file_format::file_compression_type::FileCompressionT
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use datafusion::parquet::file::metadata::ParquetMetaData;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use super::files;
+use super::footers::Footers;
 use crate::config::Input;
 use crate::error::{Error, ErrorKind, Result};
 use crate::location::Location;
@@ -29,7 +31,7 @@ pub fn parquet_format() -> ParquetFormat {
     ParquetFormat::default().with_options(options)
 }
 
-/// The columns of all files. A column may be missing from some, and has the same type in the others.
+/// The columns of all files, and what their footers tell of them. A column may be missing from some, and has the same type in the others.
 ///
 /// # Errors
 /// When a file cannot be read, has a column twice, or one of another type than a file before.
@@ -38,27 +40,30 @@ pub async fn of_parquet(
     store: &Arc<dyn ObjectStore>,
     location: &Location,
     files: &[ObjectMeta],
-) -> Result<SchemaRef> {
+) -> Result<(SchemaRef, Footers)> {
     let read = |file| async move {
         // a footer that lies about its length makes the reader panic
         let found = AssertUnwindSafe(one_parquet(state, store, file)).catch_unwind().await;
         let found = found.unwrap_or_else(|_| Err(Error::corrupt_parquet()));
-        Ok::<_, Error>((file, found.map_err(|error| error.with("file", location.name_of(&file.location)))?))
+        let (schema, footer) = found.map_err(|error| error.with("file", location.name_of(&file.location)))?;
+        Ok::<_, Error>(((file, schema), footer))
     };
-    let schemas: Vec<(&ObjectMeta, SchemaRef)> =
-        stream::iter(files).map(read).buffered(AT_A_TIME).try_collect().await?;
+    let found: Vec<_> = stream::iter(files).map(read).buffered(AT_A_TIME).try_collect().await?;
+    let (schemas, footers): (Vec<(&ObjectMeta, SchemaRef)>, Vec<_>) = found.into_iter().unzip();
     refuse_other_types(location, &schemas)?;
     let merged = Schema::try_merge(schemas.iter().map(|(_, schema)| schema.as_ref().clone()))?;
     // a column may be missing from a file, whatever the others say of its nulls
     let nullable = merged.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
-    Ok(Arc::new(Schema::new(nullable.collect::<Vec<_>>())))
+    let schema = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
+    let footers = Footers::try_new(footers, &schema)?;
+    Ok((schema, footers))
 }
 
 async fn one_parquet(
     state: &dyn Session,
     store: &Arc<dyn ObjectStore>,
     file: &ObjectMeta,
-) -> Result<SchemaRef> {
+) -> Result<(SchemaRef, Arc<ParquetMetaData>)> {
     // of columns of the same name the engine's schema has one
     let footer = DFParquetMetadata::new(store.as_ref(), file)
         .with_file_metadata_cache(Some(state.runtime_env().cache_manager.get_file_metadata_cache()))
@@ -66,7 +71,8 @@ async fn one_parquet(
         .await?;
     let columns = footer.file_metadata().schema_descr().root_schema().get_fields();
     refuse_twice(columns.iter().map(|column| column.name()))?;
-    Ok(parquet_format().infer_schema(state, store, std::slice::from_ref(file)).await?)
+    let schema = parquet_format().infer_schema(state, store, std::slice::from_ref(file)).await?;
+    Ok((schema, footer))
 }
 
 /// A column has the same type in all files that have it; one that is null throughout a file fits any.
