@@ -104,6 +104,37 @@ async fn bytes_are_the_same_for_any_order_of_rows_and_files() {
 }
 
 #[tokio::test]
+async fn bytes_are_the_same_whether_footers_tell_what_no_line_is_or_not() {
+    let bench = Bench::new();
+    let context = SessionContext::new();
+    let rows = context.read_parquet(shop(&bench), ParquetReadOptions::default()).await.unwrap();
+    context.register_table("rows", rows.into_view()).unwrap();
+    let columns = "order_id % 300 AS customer_id, order_ts, item_id, quantity, unit_price";
+    let some_lost = "CASE WHEN order_id % 97 > 0 THEN order_id END AS order_id";
+    for (lines, run_date) in [
+        (format!("order_id, {columns} FROM rows"), "2024-12-31"),
+        (format!("order_id, {columns} FROM rows WHERE quantity > 0"), "2024-12-31"),
+        (format!("order_id, {columns} FROM rows WHERE quantity > 0"), "2024-06-30"),
+        (format!("{some_lost}, {columns} FROM rows WHERE quantity > 0"), "2024-12-31"),
+    ] {
+        let mut published = Vec::new();
+        for told in ["page", "none"] {
+            let folder = Bench::new();
+            let copy = format!(
+                "COPY (SELECT {lines}) TO '{}/all.parquet' OPTIONS ('format.statistics_enabled' '{told}')",
+                folder.text("lines")
+            );
+            context.sql(&copy).await.unwrap().collect().await.unwrap();
+            let arguments = folder.arguments(&folder.text("lines"), &["clean.invalid=drop"]);
+            let select = vec!["rfm".to_owned()];
+            run(&Arguments { run_date: Some(run_date.to_owned()), select, ..arguments }).await.unwrap();
+            published.push(folder.published());
+        }
+        assert!(published[0] == published[1], "{lines} up to {run_date}");
+    }
+}
+
+#[tokio::test]
 async fn a_large_table_is_split_by_its_key_into_parts_in_order() {
     let bench = Bench::new();
     let input = shop(&bench);

@@ -24,6 +24,9 @@ use crate::location::Location;
 /// Files whose schemas are read side by side.
 const AT_A_TIME: usize = 32;
 
+/// What footers may take in memory to be looked at again: those of some thousand files of a few columns.
+const MOST_FOOTER_BYTES: usize = 32 << 20;
+
 /// Parquet with Spark's old times of 96 bits in microseconds, whose range holds every date; nanoseconds end in 2262.
 pub fn parquet_format() -> ParquetFormat {
     let mut options = datafusion::config::TableParquetOptions::default();
@@ -48,14 +51,23 @@ pub async fn of_parquet(
         let (schema, footer) = found.map_err(|error| error.with("file", location.name_of(&file.location)))?;
         Ok::<_, Error>(((file, schema), footer))
     };
-    let found: Vec<_> = stream::iter(files).map(read).buffered(AT_A_TIME).try_collect().await?;
-    let (schemas, footers): (Vec<(&ObjectMeta, SchemaRef)>, Vec<_>) = found.into_iter().unzip();
+    let mut found = stream::iter(files).map(read).buffered(AT_A_TIME);
+    let (mut schemas, mut footers, mut footer_bytes) = (Vec::with_capacity(files.len()), Vec::new(), 0);
+    while let Some((schema, footer)) = found.try_next().await? {
+        schemas.push(schema);
+        footer_bytes += footer.memory_size();
+        if footer_bytes <= MOST_FOOTER_BYTES {
+            footers.push(footer);
+        } else {
+            footers = Vec::new();
+        }
+    }
     refuse_other_types(location, &schemas)?;
     let merged = Schema::try_merge(schemas.iter().map(|(_, schema)| schema.as_ref().clone()))?;
     // a column may be missing from a file, whatever the others say of its nulls
     let nullable = merged.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
     let schema = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
-    let footers = Footers::try_new(footers, &schema)?;
+    let footers = if footers.is_empty() { Footers::none() } else { Footers::try_new(footers, &schema)? };
     Ok((schema, footers))
 }
 
