@@ -5,36 +5,12 @@
 -- Formula: the Lorenz curve from the top runs through (cumulative_customer_share, cumulative_revenue_share).
 --          gini, the same in every row: with x_1 to x_n ascending, the sum of (2 i - n - 1) x_i / (n sum x): 0 where all are equal,
 --          (n - 1) / n where one has all. From decimals to the last division. Shares and gini are null without revenue above 0.
-WITH ranged AS (
+WITH placed AS (
     SELECT
         revenue,
-        -- sixteen to a range: a window takes its time for each
-        value_range(revenue) / 16 AS range_number
+        CAST(row_number() OVER (ORDER BY revenue DESC) AS BIGINT) AS place,
+        (SELECT count(*) FROM valued_customer) AS all_customers
     FROM valued_customer
-),
-
--- How many customers have more than those of a range: ranges are then placed side by side.
-range_place AS (
-    SELECT
-        range_number,
-        CAST(sum(customers) OVER (ORDER BY range_number DESC) AS BIGINT) - customers AS customers_before,
-        CAST(sum(customers) OVER () AS BIGINT) AS all_customers
-    FROM (SELECT range_number, count(*) AS customers FROM ranged GROUP BY range_number) AS counted
-),
-
-placed AS (
-    SELECT
-        within_range.revenue,
-        range_place.customers_before + within_range.place AS place,
-        range_place.all_customers
-    FROM range_place
-    INNER JOIN (
-        SELECT
-            revenue,
-            range_number,
-            CAST(row_number() OVER (PARTITION BY range_number ORDER BY revenue DESC) AS BIGINT) AS place
-        FROM ranged
-    ) AS within_range ON range_place.range_number = within_range.range_number
 ),
 
 decile AS (

@@ -83,28 +83,19 @@ impl Near {
     fn find_groups_of_numbers(&mut self, [first, second, third]: [&[i64]; FEW]) {
         let Self { slots, group_keys, group_of, first_rows, .. } = self;
         group_keys.clear();
-        let mut latest = None;
         let rows = first.iter().zip(second).zip(third).enumerate();
         group_of.extend(rows.map(|(row, ((first, second), third))| {
-            // all at once, which is one branch
-            let is_of =
-                |known: &[i64; FEW]| (known[0] ^ first) | (known[1] ^ second) | (known[2] ^ third) == 0;
-            // most rows are of the group of the row before
-            if let Some((group, keys)) = &latest
-                && is_of(keys)
-            {
-                return *group;
-            }
-            let keys = [*first, *second, *third];
             let slot = &mut slots[slot_of(*first)];
-            if !group_keys.get(*slot as usize).is_some_and(is_of) {
+            let is_known = group_keys.get(*slot as usize).is_some_and(|known| {
+                // all at once, which is one branch
+                (known[0] ^ first) | (known[1] ^ second) | (known[2] ^ third) == 0
+            });
+            if !is_known {
                 *slot = group_keys.len() as u32;
-                group_keys.push(keys);
+                group_keys.push([*first, *second, *third]);
                 first_rows.push(row as u32);
             }
-            let group = *slot as usize;
-            latest = Some((group, keys));
-            group
+            *slot as usize
         }));
     }
 
