@@ -14,7 +14,8 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::metrics::Time;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
-use futures::{Stream, TryStreamExt, stream};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
+use tokio::task::yield_now;
 
 use super::groups::{ColumnsOf, Groups};
 use super::keys::Keys;
@@ -228,7 +229,8 @@ impl Buckets {
                 Ok((rows, share))
             }))
         });
-        stream::iter(taken)
+        // Gives way after each bucket: the task of another partition, woken by the same event, may wait where only this core would run it.
+        stream::iter(taken).then(|taken| yield_now().map(|()| taken))
     }
 }
 
