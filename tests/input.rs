@@ -127,6 +127,27 @@ async fn money_is_exact_and_rounded_half_away_from_zero() {
 }
 
 #[tokio::test]
+async fn whole_numbers_that_a_price_does_not_hold_are_refused() {
+    for (price, is_held) in [
+        ("99999999999999", true),
+        ("-99999999999999", true),
+        ("100000000000000", false),
+        ("-100000000000000", false),
+        ("9223372036854775807", false),
+    ] {
+        let bench = Bench::new();
+        let rows = format!(
+            "SELECT 1 AS order_id, 'c' AS customer_id, DATE '2024-01-01' AS order_ts, CAST({price} AS BIGINT) AS unit_price"
+        );
+        let input = parquet(&bench, "in.parquet", &rows).await;
+        let found = customers(&bench, &input, &["clean.returns=keep"]).await;
+        assert_eq!(found.is_ok(), is_held, "{price}");
+        let is_told = |error: &regulars::error::Error| error.to_string().contains("unit_price: 1 lines");
+        assert!(found.as_ref().err().is_none_or(is_told), "{found:?}");
+    }
+}
+
+#[tokio::test]
 async fn zoned_times_become_local_and_naive_ones_stay() {
     for (time, expected) in [
         ("arrow_cast('2024-06-30T23:30:00Z', 'Timestamp(Nanosecond, Some(\"UTC\"))')", "2024-07-01"),

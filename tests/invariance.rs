@@ -10,9 +10,10 @@ use std::path::Path;
 
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
-use regulars::config::Arguments;
-use regulars::sample;
+use regulars::config::{Arguments, Config};
+use regulars::steps::Silent;
 use regulars::tables::TABLES;
+use regulars::{job, sample};
 use support::{Bench, lines, run};
 
 fn shop(bench: &Bench) -> String {
@@ -111,26 +112,37 @@ async fn bytes_are_the_same_whether_footers_tell_what_no_line_is_or_not() {
     context.register_table("rows", rows.into_view()).unwrap();
     let columns = "order_id % 300 AS customer_id, order_ts, item_id, quantity, unit_price";
     let some_lost = "CASE WHEN order_id % 97 > 0 THEN order_id END AS order_id";
-    for (lines, run_date) in [
-        (format!("order_id, {columns} FROM rows"), "2024-12-31"),
-        (format!("order_id, {columns} FROM rows WHERE quantity > 0"), "2024-12-31"),
-        (format!("order_id, {columns} FROM rows WHERE quantity > 0"), "2024-06-30"),
-        (format!("{some_lost}, {columns} FROM rows WHERE quantity > 0"), "2024-12-31"),
+    for (lines, run_date, some_left_out) in [
+        (format!("order_id, {columns} FROM rows"), "2024-12-31", true),
+        (format!("order_id, {columns} FROM rows WHERE quantity > 0"), "2024-12-31", false),
+        (format!("order_id, {columns} FROM rows WHERE quantity > 0"), "2024-06-30", true),
+        (format!("{some_lost}, {columns} FROM rows WHERE quantity > 0"), "2024-12-31", true),
     ] {
-        let mut published = Vec::new();
-        for told in ["page", "none"] {
-            let folder = Bench::new();
-            let copy = format!(
-                "COPY (SELECT {lines}) TO '{}/all.parquet' OPTIONS ('format.statistics_enabled' '{told}')",
-                folder.text("lines")
-            );
-            context.sql(&copy).await.unwrap().collect().await.unwrap();
-            let arguments = folder.arguments(&folder.text("lines"), &["clean.invalid=drop"]);
-            let select = vec!["rfm".to_owned()];
-            run(&Arguments { run_date: Some(run_date.to_owned()), select, ..arguments }).await.unwrap();
-            published.push(folder.published());
+        for policy in ["clean.returns=exclude", "clean.returns=net", "clean.duplicates=drop"] {
+            let mut published = Vec::new();
+            for told in ["page", "none"] {
+                let folder = Bench::new();
+                let copy = format!(
+                    "COPY (SELECT {lines}) TO '{}/all.parquet' OPTIONS ('format.statistics_enabled' '{told}')",
+                    folder.text("lines")
+                );
+                context.sql(&copy).await.unwrap().collect().await.unwrap();
+                let arguments = Arguments {
+                    run_date: Some(run_date.to_owned()),
+                    select: vec!["rfm".to_owned()],
+                    ..folder.arguments(&folder.text("lines"), &["clean.invalid=drop", policy])
+                };
+                run(&arguments).await.unwrap();
+                published.push(folder.published());
+                let config = Config::load(&arguments).unwrap();
+                let explained = job::explain(&config, false, &mut Silent).await.unwrap();
+                let tally =
+                    explained.iter().find(|explained| explained.file.name == "customer_tally").unwrap();
+                let is_asked = tally.parameters.contains("$some_left_out = true");
+                assert_eq!(is_asked, some_left_out || told == "none", "{lines} up to {run_date}");
+            }
+            assert!(published[0] == published[1], "{lines} up to {run_date}, {policy}");
         }
-        assert!(published[0] == published[1], "{lines} up to {run_date}");
     }
 }
 

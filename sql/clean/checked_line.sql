@@ -3,7 +3,7 @@
 -- Grain:      an order line (with duplicates = 'drop': a distinct line and how many copies of it there are)
 -- Inputs:     order_line (registered from the source: our columns, typed, beside the verdicts of the user's predicates and what
 --             rules.by says of a line, group_key)
--- Parameters: $run_end   timestamp, the first moment after the run date; null where no line is known to be as late
+-- Parameters: $run_end   timestamp, the first moment after the run date; null without one, or where no line is as late
 --             $returns   'exclude', 'net' or 'keep'; 'error' leaves them out, too, for the run to refuse them
 --             $unpriced  'keep' or 'exclude'
 SELECT

@@ -172,6 +172,13 @@ pub fn decimal(given: &Expr, from: &DataType, to: &DataType) -> Result<Cast> {
         {
             Ok(Cast::always(cast(given.clone(), to.clone())))
         }
+        DataType::Int64 => {
+            let most = 10_i128.pow((i16::from(to_precision) - i16::from(to_scale)).unsigned_abs().into()) - 1;
+            let fails = i64::try_from(most)
+                .ok()
+                .map(|most| given.clone().lt(lit(-most)).or(given.clone().gt(lit(most))));
+            Ok(Cast { fails, ..Cast::always(try_cast(given.clone(), to.clone())) })
+        }
         number if number.is_numeric() => Ok(Cast::attempt(given, try_cast(given.clone(), to.clone()))),
         text if is_text(text) => {
             let text = present_text(given);

@@ -2,8 +2,8 @@
 
 use chrono::{Days, NaiveDate};
 use datafusion::arrow::datatypes::DataType;
+use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::common::{Column, DFSchema};
 use datafusion::functions::expr_fn::named_struct;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{Expr, ExprSchemable, cast, ident, lit};
@@ -51,8 +51,14 @@ pub fn order_line(source: &Source, config: &Config, run_date: Option<NaiveDate>)
         None => lit(true),
     };
     let mut columns = mapping.columns(input, config.select, excludes_unpriced)?;
-    let run_end = run_date.map(end_of).transpose()?.filter(|end| may_be(&is_as_late(&columns, *end)));
-    mapping.retain_failing(&may_be);
+    let order_ts = definition_of("order_ts", &columns);
+    let is_as_late = |moment: i64| {
+        let moment = lit(ScalarValue::TimestampMicrosecond(Some(moment), None));
+        order_ts.clone().map(|order_ts| order_ts.gt_eq(moment))
+    };
+    let run_end = run_date.map(end_of).transpose()?;
+    let run_end = run_end.filter(|end| is_as_late(*end).as_ref().is_none_or(may_be));
+    mapping.retain_failing(may_be);
     columns.extend([
         mapping.group_key(&config.rules.by)?.alias("group_key"),
         ident(COPIES).alias("copies"),
@@ -67,13 +73,13 @@ pub fn order_line(source: &Source, config: &Config, run_date: Option<NaiveDate>)
         .predicate(&config.clean.returns_when, "clean.returns_when")?;
     let is_return_of_input = over_the_input(&is_return, &columns, lines.schema())?;
     let some_are_returns = is_return_of_input.as_ref().is_none_or(may_be);
-    let relation = match is_return_of_input {
-        _ if !some_are_returns => typed.with_column("is_return", lit(false))?,
-        Some(is_return) => {
-            columns.push(is_return.alias("is_return"));
-            lines.clone().select(columns)?
-        }
-        None => typed.with_column("is_return", is_return)?,
+    let relation = if !some_are_returns {
+        typed.with_column("is_return", lit(false))?
+    } else if let Some(is_return) = is_return_of_input {
+        columns.push(is_return.alias("is_return"));
+        lines.clone().select(columns)?
+    } else {
+        typed.with_column("is_return", is_return)?
     };
     Ok(OrderLine {
         relation,
@@ -84,12 +90,6 @@ pub fn order_line(source: &Source, config: &Config, run_date: Option<NaiveDate>)
             || some_are_returns
             || excludes_unpriced,
     })
-}
-
-/// Whether a line's time is some moment or later.
-fn is_as_late(columns: &[Expr], moment: i64) -> Expr {
-    let order_ts = columns[3].clone().unalias();
-    order_ts.gt_eq(lit(ScalarValue::TimestampMicrosecond(Some(moment), None)))
 }
 
 /// The first moment after a day, in microseconds since 1970.
@@ -104,23 +104,25 @@ pub fn end_of(day: NaiveDate) -> Result<i64> {
 /// An expression over our columns as one over the input's, where no value changes between them: the planner then compares what is read, not
 /// what it is cast to. (It would compare unrounded what a cast rounds.)
 fn over_the_input(expr: &Expr, columns: &[Expr], input: &DFSchema) -> Result<Option<Expr>> {
-    let definition_of = |column: &Column| {
-        let definition = columns
-            .iter()
-            .find(|definition| definition.name_for_alias().is_ok_and(|name| name == column.name));
-        definition.map(|definition| definition.clone().unalias())
-    };
     for column in expr.column_refs() {
-        match definition_of(column) {
+        match definition_of(&column.name, columns) {
             Some(definition) if keeps_values(&definition, input)? => {}
             _ => return Ok(None),
         }
     }
     let defined = |part: Expr| match &part {
-        Expr::Column(column) => Ok(definition_of(column).map_or(Transformed::no(part), Transformed::yes)),
+        Expr::Column(column) => {
+            Ok(definition_of(&column.name, columns).map_or(Transformed::no(part), Transformed::yes))
+        }
         _ => Ok(Transformed::no(part)),
     };
     Ok(Some(expr.clone().transform_up(defined).data()?))
+}
+
+/// What a column of ours is made of.
+fn definition_of(name: &str, columns: &[Expr]) -> Option<Expr> {
+    let is_named = |definition: &&Expr| definition.name_for_alias().is_ok_and(|alias| alias == name);
+    columns.iter().find(is_named).map(|definition| definition.clone().unalias())
 }
 
 /// Whether a column of ours is as given, but for its type, or what is made of numbers that are.

@@ -67,7 +67,7 @@ pub async fn of_parquet(
     // a column may be missing from a file, whatever the others say of its nulls
     let nullable = merged.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
     let schema = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
-    let footers = if footers.is_empty() { Footers::none() } else { Footers::try_new(footers, &schema)? };
+    let footers = Footers::try_new(footers, &schema)?;
     Ok((schema, footers))
 }
 
