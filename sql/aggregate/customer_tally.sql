@@ -40,7 +40,7 @@ counted AS (
 summarised AS (
     SELECT
         customer_id,
-        -- where none is left out, no key
+        -- Parameters are asked again, of what they decided above, for the planner to leave out the key and the questions that they rule out.
         CASE WHEN CAST($some_left_out AS BOOLEAN) THEN reason END AS left_out_as,
         sum(copies) AS copies,
         -- Those that are no order's, such as lines that are left out. Of an order's the summary tells: none that counts is without an order_id.

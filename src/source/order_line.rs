@@ -51,13 +51,8 @@ pub fn order_line(source: &Source, config: &Config, run_date: Option<NaiveDate>)
         None => lit(true),
     };
     let mut columns = mapping.columns(input, config.select, excludes_unpriced)?;
-    let order_ts = definition_of("order_ts", &columns);
-    let is_as_late = |moment: i64| {
-        let moment = lit(ScalarValue::TimestampMicrosecond(Some(moment), None));
-        order_ts.clone().map(|order_ts| order_ts.gt_eq(moment))
-    };
     let run_end = run_date.map(end_of).transpose()?;
-    let run_end = run_end.filter(|end| is_as_late(*end).as_ref().is_none_or(may_be));
+    let run_end = run_end.filter(|end| is_as_late(&columns, *end).as_ref().is_none_or(may_be));
     mapping.retain_failing(may_be);
     columns.extend([
         mapping.group_key(&config.rules.by)?.alias("group_key"),
@@ -90,6 +85,12 @@ pub fn order_line(source: &Source, config: &Config, run_date: Option<NaiveDate>)
             || some_are_returns
             || excludes_unpriced,
     })
+}
+
+/// Whether a line is of a moment or later.
+fn is_as_late(columns: &[Expr], moment: i64) -> Option<Expr> {
+    let moment = lit(ScalarValue::TimestampMicrosecond(Some(moment), None));
+    definition_of("order_ts", columns).map(|order_ts| order_ts.gt_eq(moment))
 }
 
 /// The first moment after a day, in microseconds since 1970.
